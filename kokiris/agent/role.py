@@ -1,0 +1,56 @@
+"""`python -m kokiris.agent.role <role> --config FILE`: one role as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Protocol, cast
+
+import uvloop
+
+from kokiris.infra.config import Config, Layout, load
+from kokiris.kernel.errors import KokirisError
+
+ROLES = ("server", "worker", "edge", "dns")
+
+
+class RoleModule(Protocol):
+    """What `kokiris.agent.roles.<role>` offers."""
+
+    async def run(self, config: Config, layout: Layout, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set, then ends in order. Raises KokirisError when it cannot start."""
+        ...
+
+
+async def _run(module: RoleModule, config: Config, layout: Layout) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await module.run(config, layout, stop)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 after an orderly stop, the error's own otherwise."""
+    parser = argparse.ArgumentParser(prog="kokiris.agent.role")
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--config", type=Path, required=True)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        config = load(args.config)
+        module = cast("RoleModule", importlib.import_module(f"kokiris.agent.roles.{args.role}"))
+        uvloop.run(_run(module, config, Layout(config.data_dir)))
+    except KokirisError as error:
+        logging.getLogger("kokiris").error("%s: %s (%s)", args.role, error.message, error.next_step)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
