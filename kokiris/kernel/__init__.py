@@ -1,1 +1,1 @@
-"""Ids, names, units, errors, clock: no I/O, and nothing of ours is imported from here."""
+"""Ids, names, units, errors, clock, atomic files: nothing of ours is imported from here."""
