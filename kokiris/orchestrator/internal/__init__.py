@@ -1,0 +1,1 @@
+"""The internal API: what workers call over mutual TLS (docs/architecture.md)."""
