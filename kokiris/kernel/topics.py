@@ -58,6 +58,10 @@ class Topics:
                 if not waiting:
                     del self._waiting[topic]
 
+    def known(self) -> list[Topic]:
+        """Every topic that has an index."""
+        return list(self._index)
+
     def waiting(self) -> int:
         """How many futures are parked (for metrics)."""
         return len({future for futures in self._waiting.values() for future in futures})

@@ -5,9 +5,9 @@ Everything handed out is shared: treat it as immutable (`msgspec.structs.replace
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +25,23 @@ JobKey = tuple[str, str]
 """(namespace, job id)."""
 
 T = TypeVar("T")
+
+LIST_TOPICS: tuple[Topic, ...] = (
+    ("jobs",),
+    ("evals",),
+    ("allocs",),
+    ("deployments",),
+    ("nodes",),
+    ("namespaces",),
+    ("scheduler_config",),
+)
+"""The topics of whole tables."""
+
+_JOB_TOPICS = ("job", "job_versions", "job_evals", "job_allocs", "job_deployments")
+
+OPEN_EVALS = frozenset({"pending", "blocked"})
+REMEMBERED_TOPICS = 10_000
+"""How many topics of deleted objects keep their index, so that whoever waits on one is woken and answered."""
 
 
 class AllocObserver(Protocol):
@@ -49,6 +66,8 @@ class State:
         self.evals: dict[str, Evaluation] = {}
         self.allocs: dict[str, Alloc] = {}
         self.segments: dict[bytes, PlanSegment] = {}
+        self.segment_revisions: dict[bytes, int] = {}
+        """Mod revision of each segment's key."""
         self.deployments: dict[str, Deployment] = {}
         self.nodes: dict[str, Node] = {}
         self.node_secrets: dict[str, str] = {}
@@ -56,6 +75,9 @@ class State:
         self.scheduler_config = SchedulerConfig()
         self._allocs_by_job: dict[JobKey, dict[str, Alloc]] = defaultdict(dict)
         self._allocs_by_node: dict[str, dict[str, Alloc]] = defaultdict(dict)
+        self.open_evals: dict[str, Evaluation] = {}
+        """Those pending or blocked."""
+        self._gone: deque[tuple[Topic, int]] = deque()
         self._evals_by_job: dict[JobKey, set[str]] = defaultdict(set)
         self._deployments_by_job: dict[JobKey, set[str]] = defaultdict(set)
         self._early: dict[str, dict[str, Event]] = defaultdict(dict)
@@ -104,23 +126,28 @@ class State:
     # ---- feeding -----------------------------------------------------------------------------------------------
 
     def load(self, snapshot: Range) -> None:
-        """Replaces everything with `snapshot` (a range over `root`)."""
-        fresh = State(self.root)
-        fresh.observers = self.observers
+        """Replaces everything with `snapshot` (a range over `root`).
+
+        Objects get the indexes they had. Tables count as changed at the snapshot's revision, since the newest deletion
+        leaves no trace in it; after a reload (history compacted) everything known does, and every waiter is woken.
+        """
+        reload = self.revision > 0
+        self._clear()
+        events = [Event(kv.key, kv.value, kv.create_revision, kv.mod_revision) for kv in snapshot.items]
+        for event in sorted(events, key=_mod_revision):
+            self.topics.touch(set(self._apply_one(event)), event.mod_revision)
+        self.revision = max(self.revision, snapshot.revision)
+        self.topics.touch(self.topics.known() if reload else LIST_TOPICS, max(1, snapshot.revision))
+
+    def _clear(self) -> None:
         for observer in self.observers:
             for alloc in self.allocs.values():
                 observer.alloc_changed(alloc, None)
             for node in self.nodes.values():
                 observer.node_changed(node, None)
-        topics = self.topics
-        for name, value in vars(fresh).items():
-            if name not in {"topics", "_tables", "observers"}:
-                setattr(self, name, value)
-        events = [Event(kv.key, kv.value, kv.create_revision, kv.mod_revision) for kv in snapshot.items]
-        self.topics = topics
-        for event in events:
-            self.topics.touch(self._apply_one(event), event.mod_revision)
-        self.revision = max(self.revision, snapshot.revision)
+        fresh = vars(State(self.root))
+        kept = {"topics", "observers", "revision", "_tables", "_gone"}
+        vars(self).update({name: value for name, value in fresh.items() if name not in kept})
 
     def apply(self, revision: int, events: Sequence[Event]) -> None:
         """Applies one commit."""
@@ -129,15 +156,28 @@ class State:
             touched.update(self._apply_one(event))
         self.revision = max(self.revision, revision)
         self.topics.touch(touched, revision)
+        self._forget_old()
 
     def _apply_one(self, event: Event) -> Iterable[Topic]:
         table, *rest = parts(event.key, self.root)
-        return self._tables[table](rest, event)
+        apply = self._tables.get(table)
+        return apply(rest, event) if apply is not None else ()  # a newer version's table: not ours to read
+
+    def _forget_later(self, topics: Iterable[Topic], event: Event) -> None:
+        """The topics of a deleted object are forgotten once many others have gone after it."""
+        self._gone.extend((topic, event.mod_revision) for topic in topics)
+
+    def _forget_old(self) -> None:
+        while len(self._gone) > REMEMBERED_TOPICS:
+            topic, revision = self._gone.popleft()
+            if self.topics.index(topic) <= revision:  # not touched since: its object did not come back
+                self.topics.forget(topic)
 
     def _apply_job(self, rest: list[str], event: Event) -> Iterable[Topic]:
         name = (rest[0], rest[1])
         if event.value is None:
             self.jobs.pop(name, None)
+            self._forget_later([(one, *name) for one in _JOB_TOPICS], event)
         else:
             self.jobs[name] = _indexed_job(event)
         return (("jobs",), ("job", *name))
@@ -155,18 +195,27 @@ class State:
         if event.value is None:
             _drop(self.submissions, name, version)
         else:
-            self.submissions.setdefault(name, {})[version] = _decode(event, JobSubmission)
+            submission = _decode(event, JobSubmission)
+            submission.JobIndex = submission.JobIndex or event.create_revision
+            self.submissions.setdefault(name, {})[version] = submission
         return (("job_versions", *name),)
 
     def _apply_eval(self, rest: list[str], event: Event) -> Iterable[Topic]:
         before = self.evals.pop(rest[0], None)
+        self.open_evals.pop(rest[0], None)
         if before is not None:
-            self._evals_by_job[(before.Namespace, before.JobID)].discard(before.ID)
+            _discard(self._evals_by_job, (before.Namespace, before.JobID), before.ID)
         after = before
-        if event.value is not None:
+        if event.value is None:
+            self._forget_later([("eval", rest[0])], event)
+        else:
             after = _decode(event, Evaluation)
             after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
+            if after.JobID and after.JobModifyIndex == 0:  # made by the commit that changed the job
+                after.JobModifyIndex = event.create_revision
             self.evals[after.ID] = after
+            if after.Status in OPEN_EVALS:
+                self.open_evals[after.ID] = after
             self._evals_by_job[(after.Namespace, after.JobID)].add(after.ID)
         if after is None:
             return ()
@@ -174,21 +223,34 @@ class State:
 
     def _apply_plan(self, _rest: list[str], event: Event) -> Iterable[Topic]:
         old = self.segments.pop(event.key, None)
-        if old is not None:
-            for alloc in rows_of(old, 0):
-                if alloc.ID in self.allocs:
-                    self._replace_alloc(self.allocs[alloc.ID], None)
-        if event.value is None:
-            return _alloc_topics(rows_of(old, 0)) if old is not None else ()
-        segment = _decode(event, PlanSegment)
-        self.segments[event.key] = segment
-        allocs = rows_of(segment, event.create_revision)
-        for alloc in allocs:
-            alloc.ModifyIndex = alloc.AllocModifyIndex = event.mod_revision
-            self._replace_alloc(None, alloc)
-            for table, early in self._early.pop(alloc.ID, {}).items():
-                self._tables[table]([alloc.ID], early)
-        return _alloc_topics(allocs)
+        self.segment_revisions.pop(event.key, None)
+        before = (
+            {alloc.ID: self.allocs[alloc.ID] for alloc in rows_of(old, 0) if alloc.ID in self.allocs} if old else {}
+        )
+        after: list[Alloc] = []
+        if event.value is not None:
+            segment = _decode(event, PlanSegment)
+            self.segments[event.key] = segment
+            self.segment_revisions[event.key] = event.mod_revision
+            after = rows_of(segment, event.create_revision)
+        for alloc in after:
+            self._place_row(alloc, before.pop(alloc.ID, None))
+        for alloc in before.values():
+            self._replace_alloc(alloc, None)
+            self._forget_later([("alloc", alloc.ID), ("eval_allocs", alloc.EvalID)], event)
+            if (alloc.Namespace, alloc.JobID) not in self.jobs:
+                self._forget_later([("job_allocs", alloc.Namespace, alloc.JobID)], event)
+        return _alloc_topics([*after, *before.values()])
+
+    def _place_row(self, alloc: Alloc, before: Alloc | None) -> None:
+        """A segment is written again only to collect rows: those that stay keep their other parts and indexes."""
+        if before is not None:
+            alloc.Desired, alloc.Client, alloc.DesiredIndex = before.Desired, before.Client, before.DesiredIndex
+            alloc.ModifyIndex, alloc.AllocModifyIndex = before.ModifyIndex, before.AllocModifyIndex
+        self._replace_alloc(before, alloc)
+        for table, early in self._early.pop(alloc.ID, {}).items():
+            for _ in self._tables[table]([alloc.ID], early):
+                pass
 
     def _apply_desired(self, rest: list[str], event: Event) -> Iterable[Topic]:
         desired = None if event.value is None else _decode(event, AllocDesired)
@@ -199,6 +261,7 @@ class State:
         changed = msgspec.structs.replace(
             alloc,
             Desired=desired,
+            DesiredIndex=0 if desired is None else event.mod_revision,
             ModifyIndex=max(alloc.ModifyIndex, event.mod_revision),
             AllocModifyIndex=max(alloc.AllocModifyIndex, event.mod_revision),
         )
@@ -221,8 +284,10 @@ class State:
         before = self.deployments.pop(rest[0], None)
         after = before
         if before is not None:
-            self._deployments_by_job[(before.Namespace, before.JobID)].discard(before.ID)
-        if event.value is not None:
+            _discard(self._deployments_by_job, (before.Namespace, before.JobID), before.ID)
+        if event.value is None:
+            self._forget_later([("deployment", rest[0]), ("deployment_allocs", rest[0])], event)
+        else:
             after = _decode(event, Deployment)
             after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
             self.deployments[after.ID] = after
@@ -235,6 +300,7 @@ class State:
         before, after = self.nodes.get(rest[0]), None
         if event.value is None:
             self.nodes.pop(rest[0], None)
+            self._forget_later([("node", rest[0]), ("node_allocs", rest[0]), ("node_assignments", rest[0])], event)
         else:
             after = _decode(event, Node)
             after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
@@ -267,15 +333,18 @@ class State:
 
     def _keep_early(self, table: str, alloc_id: str, event: Event) -> None:
         if event.value is None:
-            self._early.get(alloc_id, {}).pop(table, None)
+            early = self._early.get(alloc_id, {})
+            early.pop(table, None)
+            if not early:
+                self._early.pop(alloc_id, None)
         else:
             self._early[alloc_id][table] = event
 
     def _replace_alloc(self, before: Alloc | None, after: Alloc | None) -> None:
         if before is not None and after is None:
             del self.allocs[before.ID]
-            self._allocs_by_job[(before.Namespace, before.JobID)].pop(before.ID, None)
-            self._allocs_by_node[before.NodeID].pop(before.ID, None)
+            _discard(self._allocs_by_job, (before.Namespace, before.JobID), before.ID)
+            _discard(self._allocs_by_node, before.NodeID, before.ID)
         if after is not None:
             self.allocs[after.ID] = after
             self._allocs_by_job[(after.Namespace, after.JobID)][after.ID] = after
@@ -285,15 +354,37 @@ class State:
 
 
 def _alloc_topics(allocs: Sequence[Alloc]) -> Iterable[Topic]:
+    """Each topic once: allocations of one commit mostly share their job, evaluation and nodes."""
+    if not allocs:
+        return
     yield ("allocs",)
     for alloc in allocs:
         yield ("alloc", alloc.ID)
-        yield ("job_allocs", alloc.Namespace, alloc.JobID)
-        yield ("node_allocs", alloc.NodeID)
-        yield ("node_assignments", alloc.NodeID)
-        yield ("eval_allocs", alloc.EvalID)
-        if alloc.DeploymentID:
-            yield ("deployment_allocs", alloc.DeploymentID)
+    for segment in {id(alloc.Segment): alloc.Segment for alloc in allocs}.values():
+        yield ("job_allocs", segment.Namespace, segment.JobID)
+        yield ("eval_allocs", segment.EvalID)
+    for deployment_id in {alloc.DeploymentID for alloc in allocs} - {""}:
+        yield ("deployment_allocs", deployment_id)
+    for node_id in {alloc.NodeID for alloc in allocs}:
+        yield ("node_allocs", node_id)
+        yield ("node_assignments", node_id)
+
+
+def _mod_revision(event: Event) -> int:
+    return event.mod_revision
+
+
+def _discard(table: dict[T, Any], name: T, member: str) -> None:
+    """Removes `member` from the set or dict at `name`, and the set or dict itself once empty."""
+    members = table.get(name)
+    if members is None:
+        return
+    if isinstance(members, set):
+        members.discard(member)
+    else:
+        members.pop(member, None)
+    if not members:
+        del table[name]
 
 
 def _decode(event: Event, as_type: type[T]) -> T:

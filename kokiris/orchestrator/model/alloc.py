@@ -30,6 +30,9 @@ from kokiris.orchestrator.model.metric import AllocationMetric
 TERMINAL_CLIENT = frozenset({"complete", "failed", "lost"})
 """Client statuses from which an allocation never returns."""
 
+COLLECTED = -1
+"""In `PlanSegment.NodeRows`: the allocation of this row is gone."""
+
 
 class PlanSegment(msgspec.Struct, kw_only=True):
     """`rows()` allocations of one group, placed by one evaluation. Columns are little-endian int32 (`pack_int32`)."""
@@ -50,7 +53,7 @@ class PlanSegment(msgspec.Struct, kw_only=True):
     Nodes: list[str] = msgspec.field(default_factory=list)
     """Dictionary of node ids."""
     NodeRows: bytes = b""
-    """Index into `Nodes`."""
+    """Index into `Nodes`; `COLLECTED` for a row that garbage collection has removed."""
     PortLabels: list[str] = msgspec.field(default_factory=list)
     """Labels of the group's ports, static and dynamic, in declaration order."""
     Ports: bytes = b""
@@ -122,6 +125,8 @@ class Alloc(msgspec.Struct, kw_only=True, gc=False):
     """Of any of the three parts."""
     AllocModifyIndex: int = 0
     """Of segment or desired: what a worker must look at again."""
+    DesiredIndex: int = 0
+    """Of the desired part alone (0: there is none): what a commit that changes it is conditional on."""
 
     @property
     def Namespace(self) -> str:
@@ -209,7 +214,7 @@ def unpack_int32(column: bytes) -> array.array[int]:
 
 
 def rows_of(segment: PlanSegment, create_index: int) -> list[Alloc]:
-    """The allocations of a freshly read segment, without desired and client parts."""
+    """The allocations of a freshly read segment, without desired and client parts; collected rows are left out."""
     node_rows = unpack_int32(segment.NodeRows)
     return [
         Alloc(
@@ -222,4 +227,5 @@ def rows_of(segment: PlanSegment, create_index: int) -> list[Alloc]:
             AllocModifyIndex=create_index,
         )
         for row in range(segment.rows())
+        if node_rows[row] != COLLECTED
     ]
