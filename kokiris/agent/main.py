@@ -1,0 +1,148 @@
+"""`python -m kokiris.agent.main --config FILE`: the agent of a node."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from kokiris.access.node_certificate import RENEWAL_INTERVAL_S, renew
+from kokiris.agent.processes import PidRecord, ProcessSpec, read_pid, start_time_of
+from kokiris.agent.sockets import at_fixed_numbers, open_listeners, take_listeners
+from kokiris.agent.supervision import Supervised
+from kokiris.agent.third_parties import dockerd_spec, etcd_spec, runs_dockerd
+from kokiris.infra.config import Config, Layout, load
+from kokiris.kernel.errors import HostError, KokirisError
+from kokiris.kernel.files import write_atomic
+from kokiris.routing.haproxy.launch import haproxy_command, prepare
+
+log = logging.getLogger("kokiris.agent")
+
+
+def role_spec(role: str, config: Config, layout: Layout) -> ProcessSpec:
+    """One of our own roles."""
+    return ProcessSpec(
+        name=role,
+        argv=[sys.executable, "-m", "kokiris.agent.role", role, "--config", str(layout.config)],
+        log_file=layout.logs / f"{role}.log",
+        pid_file=layout.run / f"{role}.pid",
+        env={"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"},
+        stop_timeout_s=20.0,
+    )
+
+
+def vip_sockets(config: Config, layout: Layout) -> list[socket.socket]:
+    """The VIP's listening sockets: taken back from a running HAProxy, or opened."""
+    addresses = [(config.vip_address, config.ports.http), (config.vip_address, config.ports.https)]
+    record = read_pid(layout.run / "haproxy.pid")
+    held = take_listeners(record.pid, addresses) if record is not None else None
+    return at_fixed_numbers(held or open_listeners(addresses))
+
+
+def specs(config: Config, layout: Layout, fds: list[int]) -> list[ProcessSpec]:
+    """Everything that should run on this node, in the order it is started."""
+    wanted = []
+    if config.worker and runs_dockerd(config, layout):
+        wanted.append(dockerd_spec(config, layout))
+    if config.server and config.store.kind == "etcd" and not config.store.endpoints:
+        wanted.append(etcd_spec(config, layout))
+    if config.server:
+        wanted.append(role_spec("server", config, layout))
+    if config.edge:
+        wanted.append(
+            ProcessSpec(
+                name="haproxy",
+                argv=haproxy_command(layout),
+                log_file=layout.logs / "haproxy.log",
+                pid_file=layout.run / "haproxy.pid",
+                pass_fds=fds,
+                stop_signal=signal.SIGUSR1,
+                stop_timeout_s=5.0,
+            )
+        )
+        wanted.append(role_spec("edge", config, layout))
+        wanted.append(role_spec("dns", config, layout))
+    if config.worker:
+        wanted.append(role_spec("worker", config, layout))
+    return wanted
+
+
+async def _renew_for_ever(config: Config, layout: Layout) -> None:
+    while True:
+        try:
+            if await asyncio.to_thread(renew, config, layout):
+                log.info("the node's certificate was renewed")
+        except (KokirisError, OSError) as error:
+            log.error("the node's certificate could not be renewed: %s", error)
+        await asyncio.sleep(RENEWAL_INTERVAL_S)
+
+
+async def run(config: Config, layout: Layout) -> None:
+    """Runs until SIGTERM or SIGINT, then stops all it started but containers (dockerd's live-restore keeps those)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sockets = vip_sockets(config, layout) if config.edge else []
+    if config.edge:
+        prepare(config, layout, bind_fds=[one.fileno() for one in sockets])
+    renewal = asyncio.create_task(_renew_for_ever(config, layout))
+    children = [Supervised(spec) for spec in specs(config, layout, [one.fileno() for one in sockets])]
+    for child in children:
+        child.begin()
+    await stop.wait()
+    renewal.cancel()
+    for child in reversed(children):
+        await child.stop()
+    for one in sockets:
+        one.close()
+
+
+def _claim(layout: Layout) -> int:
+    """Makes sure that one agent runs per data folder. Raises HostError naming the other."""
+    layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(layout.run / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        other = read_pid(layout.run / "agent.pid")
+        raise HostError(
+            f"an agent already runs on {layout.root} (process {other.pid if other else 'unknown'})",
+            next_step="Use it, or stop it with `kokiris down`.",
+        ) from error
+    record = PidRecord(pid=os.getpid(), start_time=start_time_of(os.getpid()) or 0)
+    write_atomic(layout.run / "agent.pid", msgspec.json.encode(record))
+    return lock
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="kokiris agent")
+    parser.add_argument("--config", type=Path, required=True)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        config = load(args.config)
+        layout = Layout(config.data_dir)
+        lock = _claim(layout)
+        try:
+            asyncio.run(run(config, layout))
+        finally:
+            (layout.run / "agent.pid").unlink(missing_ok=True)
+            os.close(lock)
+    except KokirisError as error:
+        log.error("%s (%s)", error.message, error.next_step)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
