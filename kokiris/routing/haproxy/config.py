@@ -1,0 +1,168 @@
+"""HAProxy's static configuration: what only a reload can change. Pure text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kokiris.kernel.names import Addresses
+from kokiris.routing.haproxy.files import HaproxyFiles
+
+NOT_FOUND_TEXT = "404 page not found"
+UNAVAILABLE_TEXT = (
+    "503 service unavailable: this address is known, but no healthy instance of its service answers right now. "
+    "Try again in a few seconds."
+)
+RETRY_AFTER_S = 5
+
+REDIRECT = "redirect"
+"""Map value: answer 308 to the same address under https."""
+NOWHERE = "nowhere"
+"""Map value: a hole, cut by a negation, in a wider prefix: 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where the entry points listen, as HAProxy writes it: "10.0.0.1:80", or "fd@3" for a socket handed down."""
+
+    web: str
+    websecure: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """All that `static_config` depends on. Ports are those of this node's own doors; `threads` 0 is HAProxy's choice."""
+
+    listeners: Listeners
+    addresses: Addresses
+    door_address: str
+    nomad_port: int
+    consul_port: int
+    panel_port: int
+    https_port: int
+    threads: int = 0
+
+
+def static_config(config: StaticConfig, files: HaproxyFiles) -> str:
+    """The text of `haproxy.cfg`; slots follow in files of their own."""
+    return "\n".join(
+        (
+            _global(config, files),
+            _defaults(),
+            _frontend("web", f"bind {config.listeners.web}", config, files),
+            _frontend(
+                "websecure",
+                f"bind {config.listeners.websecure} ssl crt-list {files.certificate_list} alpn h2,http/1.1",
+                config,
+                files,
+            ),
+            _platform(config),
+        )
+    )
+
+
+def _global(config: StaticConfig, files: HaproxyFiles) -> str:
+    threads = f"  nbthread {config.threads}\n" if config.threads else ""
+    return f"""global
+  stats socket {files.socket} mode 600 level admin expose-fd listeners
+  stats timeout 5m
+{threads}  # An old worker lives as long as its last websocket; after this, it is told to go.
+  hard-stop-after 30m
+  fd-hard-limit 100000
+  # normalize-uri: routes are chosen on the path a server would see, not on one of its many spellings.
+  expose-experimental-directives
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  ssl-server-verify none
+"""
+
+
+def _defaults() -> str:
+    return f"""defaults
+  mode http
+  timeout connect 3s
+  timeout http-request 10s
+  timeout http-keep-alive 75s
+  # Longer than the longest blocking query (10 minutes and a sixteenth).
+  timeout client 660s
+  timeout server 660s
+  timeout queue 10s
+  timeout tunnel 24h
+  timeout client-fin 30s
+  timeout server-fin 30s
+  option idle-close-on-response
+  option http-keep-alive
+  http-reuse safe
+  # An instance that does not take the request: ask the next one at once.
+  retries 3
+  option redispatch 1
+  retry-on conn-failure empty-response
+  http-error status 503 content-type "text/plain; charset=utf-8" string "{UNAVAILABLE_TEXT}\\n" hdr Retry-After {RETRY_AFTER_S} hdr X-Content-Type-Options nosniff
+"""  # noqa: E501 - one directive of HAProxy
+
+
+def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -> str:
+    exact, prefix = files.map(name, "exact"), files.map(name, "prefix")
+    proto, port = ("https", config.https_port) if name == "websecure" else ("http", 80)
+    authority = "%[var(txn.host)]" if config.https_port == 443 else f"%[var(txn.host)]:{config.https_port}"
+    found = "{ var(txn.to) -m found }"
+    return f"""frontend {name}
+  {bind}
+  # "|" separates host and path in the maps' keys: nobody may forge one; names are ASCII on the wire.
+  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
+  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: several Host headers\\n" if {{ req.fhdr_cnt(host) gt 1 }}
+  http-request normalize-uri percent-to-uppercase if {{ path -m sub % }}
+  http-request normalize-uri percent-decode-unreserved if {{ path -m sub % }}
+  http-request normalize-uri path-strip-dot if {{ path -m sub /. }}
+  http-request normalize-uri path-merge-slashes if {{ path -m sub // }}
+  http-request normalize-uri path-strip-dotdot full if {{ path -m sub /.. }}
+  http-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)
+  http-request set-var(txn.path) path
+  http-request set-var(txn.key) var(txn.host),concat(|,txn.path)
+  http-request set-var(txn.to) var(txn.key),map_str({exact})
+  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
+  http-request set-var(txn.key) "var(txn.host),regsub(^[^.]*,*),concat(|,txn.path)" unless {found}
+  http-request set-var(txn.to) var(txn.key),map_str({exact}) unless {found}
+  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
+  http-request set-var(txn.key) "str(*),concat(|,txn.path)" unless {found}
+  http-request set-var(txn.to) var(txn.key),map_str({exact}) unless {found}
+  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
+  acl known var(txn.to) -m found
+  acl hole var(txn.to) -m str {NOWHERE}
+  http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if !known or hole
+  http-request redirect location https://{authority}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
+  # Only a request that may be repeated is repeated once it was sent.
+  http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
+  http-request del-header Forwarded
+  http-request del-header X-Forwarded-Server
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Real-Ip %[src]
+  http-request set-header X-Forwarded-Proto {proto}
+  http-request set-header X-Forwarded-Port {port}
+  http-request set-header X-Forwarded-Host %[req.fhdr(host)]
+  use_backend %[var(txn.to)]
+"""  # noqa: E501 - directives of HAProxy are lines
+
+
+def _platform(config: StaticConfig) -> str:
+    name = config.addresses.name
+    # A server that restarts is away for a second or two: the connection is tried again, once a second.
+    hold = "retries 15\n  timeout connect 3s"
+    door = config.door_address
+    return f"""backend nomad
+  {hold}
+  server nomad {door}:{config.nomad_port}
+
+backend consul
+  {hold}
+  server consul {door}:{config.consul_port}
+
+backend panel
+  {hold}
+  http-request redirect location /dashboard/ code 302 if {{ path / /dashboard }}
+  server panel {door}:{config.panel_port}
+
+backend vip
+  http-request return status 200 content-type "text/plain; charset=utf-8" string "This is the VIP of infra {name.infra} of client {name.client}. Point your domain names here.\\n"
+
+backend addon
+  http-request return status 503 content-type "text/plain; charset=utf-8" string "503 service unavailable: this add-on is not enabled on infra {name.infra} of client {name.client} yet.\\n" hdr Retry-After 60
+"""  # noqa: E501 - directives of HAProxy are lines
