@@ -134,10 +134,19 @@ class State:
         reload = self.revision > 0
         self._clear()
         events = [Event(kv.key, kv.value, kv.create_revision, kv.mod_revision) for kv in snapshot.items]
-        for event in sorted(events, key=_mod_revision):
-            self.topics.touch(set(self._apply_one(event)), event.mod_revision)
+        touched: dict[Topic, int] = {}
+        for event in sorted(events, key=self._load_order):
+            for topic in self._apply_one(event):
+                touched[topic] = max(touched.get(topic, 1), event.mod_revision)
+        for topic, revision in touched.items():
+            self.topics.touch((topic,), revision)
         self.revision = max(self.revision, snapshot.revision)
         self.topics.touch(self.topics.known() if reload else LIST_TOPICS, max(1, snapshot.revision))
+
+    def _load_order(self, event: Event) -> tuple[bool, int]:
+        """Nodes and job versions come first, for observers who look at both when an allocation appears."""
+        table = event.key[len(self.root) :].partition(b"/")[0]
+        return table not in {b"node", b"job_version"}, event.mod_revision
 
     def _clear(self) -> None:
         for observer in self.observers:
@@ -368,10 +377,6 @@ def _alloc_topics(allocs: Sequence[Alloc]) -> Iterable[Topic]:
     for node_id in {alloc.NodeID for alloc in allocs}:
         yield ("node_allocs", node_id)
         yield ("node_assignments", node_id)
-
-
-def _mod_revision(event: Event) -> int:
-    return event.mod_revision
 
 
 def _discard(table: dict[T, Any], name: T, member: str) -> None:

@@ -1,1 +1,1 @@
-"""The orchestrator's core: commands in, commits out. Pure parts: `derive`, `registrations`, `specification`, `drafts`."""
+"""The orchestrator's core: commands in, commits out. See `core.Core`."""
