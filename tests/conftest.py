@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests. Keep it small: what one folder needs belongs into that folder's conftest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines.etcd import Etcd, start_etcd
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """One etcd member with TLS for the whole run. It is shared: use keys of your own."""
+    cluster = start_etcd(tmp_path_factory.mktemp("etcd"))
+    yield cluster
+    cluster.close()
