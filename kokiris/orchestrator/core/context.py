@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,11 +17,17 @@ from kokiris.orchestrator.state import State
 class CatalogView(Protocol):
     """What the core reads of the catalog (`kokiris.discovery.catalog.Catalog`)."""
 
-    def instances_of_alloc(self, alloc_id: str) -> Sequence[ServiceInstance]: ...
+    @property
+    def nodes(self) -> Mapping[str, NodeEntry]:
+        """By name."""
+        ...
 
-    def declared_by(self, namespace: str, job_id: str) -> Sequence[DeclaredService]: ...
+    @property
+    def declared(self) -> Mapping[tuple[str, str, str], DeclaredService]:
+        """By (namespace, job id, service)."""
+        ...
 
-    def node_entry(self, name: str) -> NodeEntry | None: ...
+    def instances_called(self, instance_id: str) -> Sequence[ServiceInstance]: ...
 
 
 @dataclass(frozen=True, slots=True)
