@@ -7,6 +7,7 @@ allocation runs, healthy when its checks pass, gone when the allocation is to st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -118,6 +119,28 @@ class Session(msgspec.Struct, kw_only=True):
     ModifyIndex: int = 0
 
 
+class UserEvent(msgspec.Struct, kw_only=True):
+    """A custom event. `LTime` counts all events of the infra; `Payload` is raw here, base64 on the wire."""
+
+    ID: str
+    Name: str
+    Payload: bytes = b""
+    NodeFilter: str = ""
+    ServiceFilter: str = ""
+    TagFilter: str = ""
+    LTime: int = 0
+
+
+class PreparedQuery(msgspec.Struct, kw_only=True):
+    """A named query, run by name or id. `Definition` is the body it was created with."""
+
+    ID: str
+    Name: str = ""
+    Definition: dict[str, Any] = msgspec.field(default_factory=dict)
+    CreateIndex: int = 0
+    ModifyIndex: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The key of every stored object of discovery."""
@@ -136,6 +159,10 @@ class Keys:
         """`ServiceInstance`."""
         return self._key("instance", instance_id)
 
+    def node_instance(self, node: str, instance_id: str) -> bytes:
+        """`ServiceInstance` registered through the API: its id is unique on its node only."""
+        return self._key("instance", node, instance_id)
+
     def declared(self, namespace: str, job_id: str, service: str) -> bytes:
         """`DeclaredService`."""
         return self._key("declared", namespace, job_id, service)
@@ -151,6 +178,22 @@ class Keys:
     def session(self, session_id: str) -> bytes:
         """`Session`."""
         return self._key("session", session_id)
+
+    def lock_delay(self, name: str) -> bytes:
+        """Present (with a lease of the session's LockDelay) while the kv key `name` may not be locked again."""
+        return self._key("lock_delay", name)
+
+    def pulse(self, kind: str, of: str) -> bytes:
+        """Written at each sign of life: of a "session" or a TTL "check". The value means nothing, its revision does."""
+        return self._key("pulse", kind, of)
+
+    def event(self, slot: int) -> bytes:
+        """`UserEvent`; a ring of slots."""
+        return self._key("event", f"{slot:03d}")
+
+    def query(self, query_id: str) -> bytes:
+        """`PreparedQuery`."""
+        return self._key("query", query_id)
 
 
 def instance_id(alloc_id: str, owner: str, service: str, port_label: str) -> str:

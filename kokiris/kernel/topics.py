@@ -13,12 +13,18 @@ class Topics:
     """Indexes and waiters of one materialised state. Used from one event loop."""
 
     def __init__(self) -> None:
+        self.floor = 1
+        """The index of topics that are not known: raise it when forgetting, so that no index ever goes back."""
         self._index: dict[Topic, int] = {}
         self._waiting: dict[Topic, set[asyncio.Future[None]]] = {}
 
     def index(self, *topics: Topic) -> int:
-        """The newest revision among `topics`; at least 1, as clients expect. Unknown topics count as 1."""
-        return max((self._index.get(topic, 1) for topic in topics), default=1)
+        """The newest revision among `topics`; at least 1, as clients expect. Unknown topics count as `floor`."""
+        return max((self._index.get(topic, self.floor) for topic in topics), default=self.floor)
+
+    def raise_floor(self, revision: int) -> None:
+        """Unknown topics count at least as `revision` from now on. Wakes nobody: nothing changed for them."""
+        self.floor = max(self.floor, revision)
 
     def touch(self, topics: Iterable[Topic], revision: int) -> None:
         """Records a change at `revision` and wakes whoever waits on any of `topics`."""
@@ -57,6 +63,10 @@ class Topics:
                 waiting.discard(future)
                 if not waiting:
                     del self._waiting[topic]
+
+    def is_waited_on(self, topic: Topic) -> bool:
+        """Whether anybody is parked on `topic`."""
+        return topic in self._waiting
 
     def known(self) -> list[Topic]:
         """Every topic that has an index."""
