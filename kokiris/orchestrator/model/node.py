@@ -51,7 +51,8 @@ class DrainMetadata(msgspec.Struct, kw_only=True):
 
     StartedAt: str = ZERO_TIME
     UpdatedAt: str = ZERO_TIME
-    Status: dict[str, Any] | None = None
+    Status: str = ""
+    """draining, complete or canceled."""
     AccessorID: str = ""
     Meta: dict[str, str] | None = None
 
