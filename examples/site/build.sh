@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds the sample site's image from Debian's busybox and prints its name, tagged by content: the same files, the same image.
+set -euo pipefail
+cd "$(dirname "$0")"
+busybox=$(command -v busybox)
+tag=$(cat Dockerfile start.sh www/* "$busybox" | sha256sum | cut -c1-12)
+image=kokiris-site:$tag
+if ! docker image inspect "$image" >/dev/null 2>&1; then
+  context=$(mktemp -d)
+  trap 'rm -rf "$context"' EXIT
+  cp -r Dockerfile start.sh www "$context"
+  cp "$busybox" "$context/busybox"
+  echo "building image $image" >&2
+  DOCKER_BUILDKIT=0 docker build --quiet --tag "$image" "$context" >&2
+fi
+echo "$image"

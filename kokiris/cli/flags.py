@@ -1,0 +1,62 @@
+"""Flags as Nomad's command line has them: one dash before a word; two are accepted as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def flag(name: str, text: str) -> Callable[[F], F]:
+    """A switch: `flag("detach", …)` is `-detach` or `--detach`, handed over as `detach`."""
+    return click.option(*_spellings(name), is_flag=True, help=text)
+
+
+def value(name: str, text: str, *, default: Any = "", kind: Any = str, metavar: str = "VALUE") -> Callable[[F], F]:
+    """An option with a value: `-namespace x`, `-namespace=x`."""
+    return click.option(*_spellings(name), default=default, type=kind, help=text, metavar=metavar)
+
+
+def values(name: str, text: str, *, metavar: str = "VALUE") -> Callable[[F], F]:
+    """An option that may be given several times."""
+    return click.option(*_spellings(name), multiple=True, help=text, metavar=metavar)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    variable = name.replace("-", "_")
+    return (f"-{name}", variable) if len(name) == 1 else (f"-{name}", f"--{name}", variable)
+
+
+class Group(click.Group):
+    """A command group that names the nearest command when one is mistyped, as git does."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # noqa: PLC0415 - only on this path; start-up time is felt by every user
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f'{error.message} Did you mean "{near[0]}"?', ctx) from error
+
+
+class Command(click.Command):
+    """A command whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: str = "", **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip().splitlines():
+                    formatter.write_text(line.strip())
+        super().format_epilog(ctx, formatter)

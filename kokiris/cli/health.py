@@ -1,0 +1,96 @@
+"""What `kokiris status` looks at."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kokiris.access.bootstrap import door_address
+from kokiris.agent.bringup.up import token_of, vip_get
+from kokiris.agent.processes import read_pid
+from kokiris.infra.config import Config, Layout
+
+
+class ProcessHealth(msgspec.Struct):
+    """A process of the node; `pid` 0 when it does not run."""
+
+    name: str
+    pid: int
+    status: str
+
+
+class DoorHealth(msgspec.Struct):
+    """An address and whether it answers."""
+
+    address: str
+    status: str
+
+
+class JobHealth(msgspec.Struct):
+    """A job; `running` is "2/2"."""
+
+    id: str
+    type: str
+    status: str
+    running: str
+
+
+class Health(msgspec.Struct):
+    """All of it; `well` when every process runs and every door answers."""
+
+    well: bool
+    processes: list[ProcessHealth]
+    doors: list[DoorHealth]
+    jobs: list[JobHealth]
+
+
+def collect(config: Config, layout: Layout) -> Health:
+    """Looks at processes, doors and jobs now."""
+    processes = [_process(layout, name) for name in expected_processes(config)]
+    names = config.addresses
+    doors = [
+        _door(config, layout, names.nomad, "/v1/status/leader"),
+        _door(config, layout, names.consul, "/v1/status/leader"),
+        _door(config, layout, names.traefikadmin, "/ping"),
+    ]
+    well = all(one.pid for one in processes) and all(one.status == "answers" for one in doors)
+    return Health(well, processes, doors, _jobs(config, layout))
+
+
+def expected_processes(config: Config) -> list[str]:
+    """What should run on a node of this configuration (dockerd aside: it may be the machine's own). Pure."""
+    names = ["agent"]
+    names += ["server"] if config.server else []
+    names += ["etcd"] if config.server and config.store.kind == "etcd" and not config.store.endpoints else []
+    names += ["haproxy", "edge", "dns"] if config.edge else []
+    names += ["worker"] if config.worker else []
+    return names
+
+
+def _process(layout: Layout, name: str) -> ProcessHealth:
+    record = read_pid(layout.run / f"{name}.pid")
+    return ProcessHealth(name, record.pid, "running") if record else ProcessHealth(name, 0, "not running")
+
+
+def _door(config: Config, layout: Layout, host: str, path: str) -> DoorHealth:
+    address = door_address(config, host)
+    try:
+        status, _ = vip_get(config, layout, host, path)
+    except OSError as error:
+        return DoorHealth(address, f"does not answer: {error}")
+    return DoorHealth(address, "answers" if status == 200 else f"answers {status}")
+
+
+def _jobs(config: Config, layout: Layout) -> list[JobHealth]:
+    try:
+        status, body = vip_get(config, layout, config.addresses.nomad, "/v1/jobs?namespace=*", token=token_of(layout))
+    except OSError:
+        return []
+    if status != 200:
+        return []
+    jobs = []
+    for job in msgspec.json.decode(body):
+        groups = ((job.get("JobSummary") or {}).get("Summary") or {}).values()
+        running = sum(group["Running"] for group in groups)
+        wanted = running + sum(group["Starting"] + group["Queued"] for group in groups)
+        jobs.append(JobHealth(job["ID"], job["Type"], job["Status"], f"{running}/{wanted}"))
+    return jobs

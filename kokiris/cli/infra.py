@@ -1,0 +1,164 @@
+"""`up`, `down`, `status`, `urls`, `env`: the infra on this node."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kokiris.cli.flags import Command, flag, value, values
+from kokiris.cli.here import find_infra, infra_options
+from kokiris.cli.output import as_json, heading, note, pairs, say, table
+from kokiris.infra.config import Config, DockerConfig, Layout, Ports, StoreConfig, load
+from kokiris.kernel.errors import BadInput
+
+
+def parse_ports(given: tuple[str, ...]) -> Ports:
+    """`http=8080` and so on. Raises BadInput naming the door or number that is wrong. Pure."""
+    known = Ports.__struct_fields__
+    chosen: dict[str, int] = {}
+    for one in given:
+        name, _, number = one.partition("=")
+        name = name.replace("-", "_")
+        if name not in known:
+            raise BadInput(f'port "{one}": no door is called "{name}"', next_step=f"Doors are: {', '.join(known)}.")
+        if not number.isdigit() or not 1 <= int(number) <= 65535:
+            raise BadInput(f'port "{one}": "{number}" is not a port', next_step="Write a number from 1 to 65535.")
+        chosen[name] = int(number)
+    return Ports(**chosen)
+
+
+@click.command(
+    "up",
+    cls=Command,
+    examples="kokiris up -client demo -infra rec1\nkokiris up -client demo -infra rec1 -store etcd\n"
+    "kokiris up -client demo -infra rec2 -port http=8080 -port https=8443",
+)
+@value("client", "The customer this infra belongs to.", default="demo")
+@value("infra", "Kind and number: rec1, ppd1, prd2.", default="rec1")
+@value("domain", "Domain below which the addresses lie.", default="customer.kokiris.localhost")
+@value("data-dir", "Where everything is kept (default /var/lib/kokiris/CLIENT/INFRA).", metavar="DIR")
+@value("store", "Where state is kept.", default="sqlite", kind=click.Choice(["sqlite", "etcd"]))
+@value("vip", "Address of the VIP on this node.", default="127.0.0.1", metavar="ADDRESS")
+@value("advertise", "Address of this node's services (default: the Docker bridge).", metavar="ADDRESS")
+@value("docker-socket", "A running Docker Engine, or where to run one.", default="/var/run/docker.sock", metavar="PATH")
+@value("docker-bridge", "Bridge of a dockerd that kokiris runs itself.", default="docker0", metavar="NAME")
+@value("docker-bridge-cidr", "Address and prefix of that bridge.", metavar="CIDR")
+@value("hosts-file", 'Where the names are written; "none" for nowhere.', default="/etc/hosts", metavar="PATH")
+@values("port", "Another port for a door: http=8080.", metavar="DOOR=PORT")
+def up_command(**given: Any) -> None:
+    """Brings an infra up on this node. Run again, it changes nothing and says so."""
+    from kokiris.agent.bringup.preflight import data_dir_of  # noqa: PLC0415 - the rest of the command line starts faster
+    from kokiris.agent.bringup.up import up  # noqa: PLC0415 - as above
+    from kokiris.kernel.names import parse_infra  # noqa: PLC0415 - as above
+
+    parse_infra(given["client"], given["infra"])
+    data_dir = given["data_dir"] or str(data_dir_of(given["client"], given["infra"]))
+    config = Config(
+        client=given["client"],
+        infra=given["infra"],
+        domain=given["domain"],
+        data_dir=str(Path(data_dir).resolve()),
+        vip_address=given["vip"],
+        advertise_address=given["advertise"],
+        ports=parse_ports(given["port"]),
+        store=StoreConfig(kind=given["store"]),
+        docker=DockerConfig(
+            socket=given["docker_socket"], bridge=given["docker_bridge"], bridge_cidr=given["docker_bridge_cidr"]
+        ),
+        hosts_file="" if given["hosts_file"] == "none" else given["hosts_file"],
+    )
+    if config.ports.rpc != Ports().rpc:
+        config.servers = [f"{config.bind_address}:{config.ports.rpc}"]
+    report = up(config, note)
+    if not report.changes:
+        say(f"{config.name} is up; nothing to change")
+        return
+    say(f"{config.name} is up ({', '.join(report.changes)})")
+    if report.secret is not None:
+        say(f"management token, shown this once: {report.secret}")
+        say(f"kept for this user in {report.layout.token_file}")
+
+
+@click.command("down", cls=Command, examples="kokiris down\nkokiris down -client demo -infra rec1 -purge")
+@infra_options
+@flag("purge", "Remove the data as well: jobs, logs, tokens, certificates.")
+def down_command(client: str, infra: str, data_dir: str, *, purge: bool) -> None:
+    """Stops everything of the infra on this node, containers included. The data stay, unless -purge."""
+    from kokiris.agent.bringup.down import down  # noqa: PLC0415 - the rest of the command line starts faster
+
+    folder = find_infra(client, infra, data_dir, must_exist=False)
+    done = down(folder, purge=purge, say=note)
+    say(f"stopped: {', '.join(done)}" if done else f"nothing to stop in {folder}")
+
+
+@click.command("env", cls=Command, examples='eval "$(kokiris env)"')
+@infra_options
+def env_command(client: str, infra: str, data_dir: str) -> None:
+    """Prints the exports for nomad, consul and kokiris itself, the token among them."""
+    layout = Layout(find_infra(client, infra, data_dir))
+    try:
+        click.echo(layout.token_file.read_text(), nl=False)
+    except PermissionError as error:
+        raise BadInput(
+            f"{layout.token_file} is not readable for this user", next_step="Ask its owner, or use sudo."
+        ) from error
+    if sys.stdout.isatty():
+        note('(to use it: eval "$(kokiris env)")')
+
+
+@click.command("urls", cls=Command, examples="kokiris urls\nkokiris urls -wait https://www.site.localhost/")
+@infra_options
+@value("wait", "Wait until this address answers 200 through the VIP.", metavar="URL")
+@flag("next", "Also print the next commands to try.")
+@flag("json", "As JSON.")
+def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: bool, json: bool) -> None:  # noqa: A002 - flag names
+    """Prints the infra's addresses."""
+    from kokiris.cli.site import next_commands, platform_addresses, wait_for  # noqa: PLC0415 - as above
+
+    layout = Layout(find_infra(client, infra, data_dir))
+    config = load(layout.config)
+    if wait:
+        wait_for(config, layout, wait, note)
+    rows = platform_addresses(config)
+    if json:
+        as_json([{"Address": address, "Purpose": purpose} for address, purpose in rows])
+        return
+    say(table([("Address", "What answers"), *rows, *([(wait, "the sample site")] if wait else [])]))
+    if next:
+        heading("Token")
+        say(f'{layout.token_file} (readable by its owner only; eval "$(kokiris env)" sets it)')
+        heading("Try next")
+        for line in next_commands(config, layout, wait):
+            say(f"  {line}")
+
+
+@click.command("status", cls=Command, examples="kokiris status\nkokiris status -json")
+@infra_options
+@flag("json", "As JSON.")
+def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> None:
+    """What runs on this node, what answers, and how the jobs are. Exit code 1 when something is not well."""
+    from kokiris.cli.health import collect  # noqa: PLC0415 - as above
+
+    layout = Layout(find_infra(client, infra, data_dir))
+    config = load(layout.config)
+    health = collect(config, layout)
+    if json:
+        as_json(health)
+    else:
+        say(pairs([("Infra", str(config.name)), ("Data", layout.root), ("Store", config.store.kind)]))
+        heading("Processes")
+        say(table([("Process", "Pid", "Status"), *((p.name, p.pid or "-", p.status) for p in health.processes)]))
+        heading("Doors")
+        say(table([("Address", "Status"), *((d.address, d.status) for d in health.doors)]))
+        if health.jobs:
+            heading("Jobs")
+            say(
+                table(
+                    [("ID", "Type", "Status", "Running"), *((j.id, j.type, j.status, j.running) for j in health.jobs)]
+                )
+            )
+    if not health.well:
+        sys.exit(1)

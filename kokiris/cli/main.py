@@ -1,0 +1,88 @@
+"""`kokiris`: thin doors onto the public APIs. What each command does lives behind the API, not here."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from kokiris import __version__
+from kokiris.cli.flags import Group
+from kokiris.kernel.errors import KokirisError
+
+COMMANDS = {
+    "up": "kokiris.cli.infra:up_command",
+    "down": "kokiris.cli.infra:down_command",
+    "status": "kokiris.cli.infra:status_command",
+    "urls": "kokiris.cli.infra:urls_command",
+    "env": "kokiris.cli.infra:env_command",
+    "job": "kokiris.cli.job:job_group",
+    "run": "kokiris.cli.job:run_command",
+    "plan": "kokiris.cli.job:plan_command",
+    "stop": "kokiris.cli.job:stop_command",
+    "validate": "kokiris.cli.job:validate_command",
+    "alloc": "kokiris.cli.alloc:alloc_group",
+    "logs": "kokiris.cli.alloc:logs_command",
+    "exec": "kokiris.cli.alloc:exec_command",
+    "node": "kokiris.cli.node:node_group",
+    "eval": "kokiris.cli.evaluation:eval_group",
+    "deployment": "kokiris.cli.deployment:deployment_group",
+    "completion": "kokiris.cli.completion:completion_command",
+}
+"""Name → where it is; imported when it is called, because a command line must start fast."""
+
+
+class Root(Group):
+    """The top of the command line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        where = COMMANDS.get(cmd_name)
+        if where is None:
+            return None
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.command(cls=Root, context_settings={"help_option_names": ["-h", "-help", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-version", "--version", prog_name="kokiris")
+def root() -> None:
+    """A private container cloud: jobs in, sites out, one token.
+
+    Start with `kokiris up`, then `eval "$(kokiris env)"` and `kokiris job run FILE`.
+    """
+
+
+def main() -> None:
+    """The process: no error ends in a traceback; exit codes are those of Nomad's command line."""
+    try:
+        code = root.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code if error.exit_code != 2 else 1)
+    except KokirisError as error:
+        click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
+        if error.next_step:
+            click.echo(f"Next: {error.next_step}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What every API command shares: the client, and finding an object by the beginning of its id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kokiris.cli.client import Client, Endpoint, segment
+from kokiris.cli.flags import value
+from kokiris.cli.here import BASE
+from kokiris.kernel.errors import BadInput, NotFound
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def namespace_option(command: F) -> F:
+    """-namespace, as on every job command."""
+    return value("namespace", "The namespace (default: $NOMAD_NAMESPACE, or default).", metavar="NAME")(command)
+
+
+def open_client(namespace: str = "") -> Client:
+    """A client by the environment; on a node with one infra and no environment, that infra's own token file is read."""
+    environment = dict(os.environ)
+    if not environment.get("NOMAD_ADDR"):
+        environment |= _token_file_environment()
+    if namespace:
+        environment["NOMAD_NAMESPACE"] = namespace
+    return Client(Endpoint.from_environment(environment))
+
+
+def _token_file_environment() -> dict[str, str]:
+    files = list(BASE.glob("*/*/token.env"))
+    if len(files) != 1 or not os.access(files[0], os.R_OK):
+        return {}
+    return parse_exports(files[0])
+
+
+def parse_exports(file: Path) -> dict[str, str]:
+    """The variables of a token file."""
+    found = {}
+    for line in file.read_text().splitlines():
+        name, _, text = line.removeprefix("export ").partition("=")
+        found[name] = text.strip("'\"")
+    return found
+
+
+def find_job(client: Client, wanted: str) -> tuple[str, str]:
+    """(namespace, id) of the job meant: an exact id, or the only one that starts so. Raises NotFound, BadInput."""
+    stubs = client.get("/v1/jobs", {"prefix": wanted}).data
+    exact = [stub for stub in stubs if stub["ID"] == wanted]
+    found = exact or stubs
+    if not found:
+        raise NotFound(
+            f'No job(s) with prefix or ID "{wanted}" found', next_step="`kokiris job status` lists the jobs."
+        )
+    if len(found) > 1:
+        names = ", ".join(stub["ID"] for stub in found)
+        raise BadInput(f'Prefix "{wanted}" matched multiple jobs: {names}', next_step="Give more of the name.")
+    return found[0].get("Namespace", "default"), found[0]["ID"]
+
+
+def find_by_id(client: Client, path: str, wanted: str, what: str) -> dict[str, Any]:
+    """The object of a list endpoint whose id starts with `wanted` (hex digits). Raises NotFound, BadInput."""
+    if len(wanted) < 2:
+        raise BadInput(f"Identifier must contain at least two characters: {wanted!r}")
+    if len(wanted) == 36:
+        return {"ID": wanted}
+    digits = len(wanted.replace("-", ""))
+    prefix = wanted if digits % 2 == 0 else wanted[:-1]
+    stubs = [one for one in client.get(path, {"prefix": prefix}).data if one["ID"].startswith(wanted)]
+    if not stubs:
+        raise NotFound(f'No {what}(s) with prefix or id "{wanted}" found')
+    if len(stubs) > 1:
+        names = ", ".join(one["ID"][:8] for one in stubs)
+        raise BadInput(f'Prefix "{wanted}" matched multiple {what}s: {names}', next_step="Give more of the id.")
+    found: dict[str, Any] = stubs[0]
+    return found
+
+
+def job_path(job_id: str, rest: str = "") -> str:
+    """`/v1/job/<id><rest>`."""
+    return f"/v1/job/{segment(job_id)}{rest}"
