@@ -16,6 +16,10 @@ from kokiris.cli.output import as_json, say
 from kokiris.cli.session import find_by_id, find_job, job_path, namespace_option, open_client
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 
+DEFAULT_TAIL_LINES = 10
+TAIL_READ_BYTES = 60_000
+"""What is read from the end to find the last lines: one chunk of the answer."""
+
 
 @click.group("alloc", cls=Group)
 def alloc_group() -> None:
@@ -71,9 +75,15 @@ def logs_command(namespace: str, alloc: str, **given: Any) -> None:
     allocation = read_alloc(client, alloc)
     parameters = log_parameters(allocation, given)
     path = f"/v1/client/fs/logs/{allocation['ID']}"
-    for chunk in client.stream(path, parameters):
-        sys.stdout.buffer.write(chunk)
+    lines = (given["n"] if given["n"] >= 0 else DEFAULT_TAIL_LINES) if given["tail"] and given["c"] < 0 else None
+    for number, chunk in enumerate(client.stream(path, parameters)):
+        sys.stdout.buffer.write(last_lines(chunk, lines) if number == 0 and lines is not None else chunk)
         sys.stdout.buffer.flush()
+
+
+def last_lines(text: bytes, count: int) -> bytes:
+    """The last `count` lines. Pure."""
+    return b"".join(text.splitlines(keepends=True)[-count:]) if count else b""
 
 
 def log_parameters(allocation: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -88,14 +98,15 @@ def log_parameters(allocation: dict[str, Any], given: dict[str, Any]) -> dict[st
         "offset": 0,
     }
     if given["tail"]:
-        wanted_bytes = given["c"] if given["c"] >= 0 else 120 * (given["n"] if given["n"] >= 0 else 10)
+        wanted_bytes = given["c"] if given["c"] >= 0 else TAIL_READ_BYTES
         parameters |= {"origin": "end", "offset": wanted_bytes}
     return parameters
 
 
 @click.command(
     "exec", cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    examples="kokiris alloc exec 4c1d sh\nkokiris alloc exec -task httpd 4c1d ls /local\nkokiris alloc exec -job shop env",
+    examples="kokiris alloc exec 4c1d sh\nkokiris alloc exec -task httpd 4c1d ls /local\n"
+    "kokiris alloc exec -job shop env",
 )  # fmt: skip
 @namespace_option
 @click.argument("alloc")

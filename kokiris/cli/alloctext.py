@@ -38,19 +38,17 @@ def alloc_detail(alloc: dict[str, Any], checks: dict[str, Any], now_ns: int, *, 
     if checks:
         lines = [("Service", "Name", "Mode", "Status", "Output")]
         lines += [
-            (
-                check["Service"],
-                check["Check"],
-                check["Mode"],
-                check["Status"],
-                check["Output"].splitlines()[0][:60] if check["Output"] else "",
-            )
-            for check in checks.values()
+            (one["Service"], one["Check"], one["Mode"], one["Status"], _first_line(one)) for one in checks.values()
         ]
         sections.append("Checks:\n" + table(lines))
     for name, state in sorted((alloc.get("TaskStates") or {}).items()):
         sections.append(_task(name, state))
     return "\n\n".join(sections)
+
+
+def _first_line(check: dict[str, Any]) -> str:
+    lines = check["Output"].splitlines()
+    return lines[0][:60] if lines else ""
 
 
 def _health(healthy: bool | None) -> str:

@@ -69,9 +69,8 @@ def plan_command(namespace: str, verbose: bool, diff: bool, **given: Any) -> Non
     say("Scheduler dry-run:")
     say(plan_failures(plan) or "- All tasks successfully allocated.")
     say(f"\nJob Modify Index: {plan['JobModifyIndex']}")
-    say(
-        f"To submit the job with version verification run:\n\nkokiris job run -check-index {plan['JobModifyIndex']} {given['file']}\n"
-    )
+    say("To submit the job with version verification run:\n")
+    say(f"kokiris job run -check-index {plan['JobModifyIndex']} {given['file']}\n")
     sys.exit(1 if changes_allocations(plan) else 0)
 
 

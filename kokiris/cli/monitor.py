@@ -74,9 +74,8 @@ class Monitor:
             for reason in placement_reasons(metric):
                 say(f"      * {reason}")
         if evaluation.get("BlockedEval"):
-            self._line(
-                f'Evaluation "{self._short(evaluation["BlockedEval"])}" waiting for additional capacity to place remainder'
-            )
+            blocked = self._short(evaluation["BlockedEval"])
+            self._line(f'Evaluation "{blocked}" waiting for additional capacity to place remainder')
         return PLACEMENT_FAILURE if failed else 0
 
     def _deployment_of(self, evaluation: dict[str, Any]) -> str:
