@@ -30,7 +30,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class StaticConfig:
-    """All that `static_config` depends on. Ports are those of this node's own doors; `threads` 0 is HAProxy's choice."""
+    """All that `static_config` depends on. `threads` 0 is HAProxy's own choice."""
 
     listeners: Listeners
     addresses: Addresses

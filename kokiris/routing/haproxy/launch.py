@@ -1,7 +1,7 @@
 """What starting HAProxy needs: its command line, its configuration, and the files that must be there first.
 
-HAProxy runs as master and worker: the master's pid stays the same over reloads, and listening sockets that were handed to
-it by number stay open in it while workers come and go.
+HAProxy runs as master and worker: the master's pid stays the same over reloads, and listening sockets that were handed
+to it by number stay open in it while workers come and go.
 """
 
 from __future__ import annotations
@@ -32,19 +32,11 @@ FIRST_SLOTS = 2 * SLOTS_PER_FILE
 
 
 def haproxy_command(layout: Layout, program: str = "haproxy") -> list[str]:
-    """The argument list (`-q`: one line per stopped slot at each reload helps nobody). Runs in the foreground; SIGUSR1 ends it softly, SIGTERM at once."""
+    """The argument list. Runs in the foreground; SIGUSR1 ends it softly, SIGTERM at once."""
     files = HaproxyFiles.of(layout)
-    return [
-        program,
-        "-W",
-        "-q",
-        "-S",
-        f"{files.master_socket},mode,600",
-        "-f",
-        str(files.config),
-        "-f",
-        str(files.slots),
-    ]
+    # -q: a line per slot at each reload ("proxy stopped") helps nobody; alerts of a start are shown all the same.
+    control = ["-W", "-q", "-S", f"{files.master_socket},mode,600"]
+    return [program, *control, "-f", str(files.config), "-f", str(files.slots)]
 
 
 def listeners_at_addresses(config: Config) -> Listeners:

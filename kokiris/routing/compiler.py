@@ -1,0 +1,210 @@
+"""Routers → tables that answer by look-up, exactly as the rules would in order of priority. Pure.
+
+The hosts named in rules cut all hosts into classes: each exact name, each wildcard's other names, any other host. In
+a class, the paths named in rules cut all paths into classes again: each exact path, and for each prefix the paths whose
+longest named prefix it is. Every Host, Path and PathPrefix is constant in such a class, so that evaluating the rules
+once per class gives the winner for all of it. HAProxy finds the class by looking up `host|path` in a map of exact keys,
+then the longest beginning in a map of prefixes; then the same with the host's wildcard, then with `*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from kokiris.routing.evaluator import by_priority, host_matches, path_key, wildcard_of
+from kokiris.routing.rules import And, Expression, Matcher, Not, Or, hosts, matchers
+
+ANY_HOST = "*"
+_ROOT = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A router at one entry point. `target` is what the maps answer: a backend, or a word of the configuration."""
+
+    name: str
+    priority: int
+    expression: Expression
+    target: str
+
+
+@dataclass(slots=True)
+class Tables:
+    """`host|path` → target. `winners` are the routes that answer something, `hosts` the exact and wildcard names."""
+
+    exact: dict[str, str] = field(default_factory=dict)
+    prefix: dict[str, str] = field(default_factory=dict)
+    winners: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
+
+
+HostTable = tuple[dict[str, str], dict[str, str], frozenset[str]]
+"""Exact paths, prefixes, and names of the routes that win somewhere, for one class of hosts."""
+
+
+class Memo:
+    """Host classes that the last compilation solved: unchanged ones are not solved again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, tuple[Route, ...], str | None], HostTable] = {}
+        self._next: dict[tuple[str, tuple[Route, ...], str | None], HostTable] = {}
+
+    def solve(self, host: str, routes: tuple[Route, ...], nowhere: str, unlisted: str | None) -> HostTable:
+        """As `_solve`, from memory if nothing it depends on has changed."""
+        key = (host, routes, unlisted)
+        table = self._known.get(key) or _solve(host, routes, nowhere, unlisted)
+        self._next[key] = table
+        return table
+
+    def turn(self) -> None:
+        """Forgets what the compilation that ends now did not use."""
+        self._known, self._next = self._next, {}
+
+
+def compile_routes(routes: Iterable[Route], *, nowhere: str, memo: Memo | None = None) -> Tables:
+    """Tables for one entry point. `nowhere` is the target of holes that a negation cuts into a wider prefix.
+
+    Rules hold only matchers that are acted on. Equal priorities are decided by name, so that every node decides alike.
+    """
+    ordered = by_priority(routes)
+    by_host, open_routes = _index(ordered)
+    memo = memo or Memo()
+    tables = Tables(hosts=set(by_host))
+    for host in (*by_host, ANY_HOST) if open_routes else by_host:
+        positions = {*open_routes, *by_host.get(host, ()), *by_host.get(wildcard_of(host), ())}
+        relevant = tuple(ordered[position] for position in sorted(positions))
+        # A wider class would answer what this one leaves out: then it must say "nowhere" itself.
+        wider = (open_routes and host != ANY_HOST) or (wildcard_of(host) != host and wildcard_of(host) in by_host)
+        exact, prefix, winners = memo.solve(host, relevant, nowhere, None if wider else nowhere)
+        tables.exact.update((f"{host}|{path}", target) for path, target in exact.items())
+        tables.prefix.update((f"{host}|{path}", target) for path, target in prefix.items())
+        tables.winners |= winners
+    memo.turn()
+    return tables
+
+
+def look_up(tables: Tables, host: str, path: str) -> str | None:
+    """What HAProxy answers for a canonical host and routing path: the look-ups of its configuration, in Python."""
+    for name in (host, wildcard_of(host), ANY_HOST):
+        key = f"{name}|{path}"
+        found = tables.exact.get(key) or next(
+            (tables.prefix[key[:end]] for end in range(len(key), 0, -1) if key[:end] in tables.prefix), None
+        )
+        if found is not None:
+            return found
+    return None
+
+
+def _index(ordered: Sequence[Route]) -> tuple[dict[str, list[int]], list[int]]:
+    """Positions in `ordered` of the routes that name a host, and of those that can match a host they do not name."""
+    by_host: dict[str, list[int]] = {}
+    open_routes: list[int] = []
+    for position, route in enumerate(ordered):
+        for host in hosts(route.expression):
+            if host != ANY_HOST:
+                by_host.setdefault(host, []).append(position)
+        if _possible(route.expression):
+            open_routes.append(position)
+    return by_host, open_routes
+
+
+def _possible(expression: Expression) -> bool:
+    """Whether a host that the rule does not name could match it (paths being whatever they need to be)."""
+    return _three_valued(expression) is not False
+
+
+def _three_valued(expression: Expression) -> bool | None:
+    match expression:
+        case Matcher("Host", arguments):
+            return arguments[0] == ANY_HOST
+        case Matcher():
+            return None
+        case Not(operand):
+            value = _three_valued(operand)
+            return None if value is None else not value
+        case And(operands):
+            values = [_three_valued(operand) for operand in operands]
+            return False if False in values else None if None in values else True
+        case Or(operands):
+            values = [_three_valued(operand) for operand in operands]
+            return True if True in values else None if None in values else False
+
+
+def _solve(host: str, routes: Sequence[Route], nowhere: str, unlisted: str | None) -> HostTable:
+    """The winner of every class of paths for one class of hosts, without the entries that change nothing.
+
+    `unlisted` is what a path without an entry would be answered; None: not known, so that it gets an entry.
+    """
+    exact_paths, prefixes = _paths(routes)
+    winners: set[str] = set()
+
+    def target(holds_path: Callable[[Matcher], bool]) -> str:
+        route = _winner(routes, host, holds_path)
+        if route is None:
+            return nowhere
+        winners.add(route.name)
+        return route.target
+
+    prefix: dict[str, str] = {}
+    for path in sorted(prefixes):  # a prefix comes before all that it begins
+        answer = target(partial(_prefix_holds, path))
+        if answer != _longest(prefix, path, unlisted):
+            prefix[path] = answer
+    exact: dict[str, str] = {}
+    for path in exact_paths:
+        answer = target(partial(_path_holds, path))
+        if answer != _longest(prefix, path, unlisted):
+            exact[path] = answer
+    return exact, prefix, frozenset(winners)
+
+
+def _paths(routes: Iterable[Route]) -> tuple[set[str], set[str]]:
+    exact: set[str] = set()
+    prefixes = {_ROOT}
+    for route in routes:
+        for matcher in matchers(route.expression):
+            if matcher.name == "Path":
+                exact.add(path_key(matcher.arguments[0]))
+            elif matcher.name == "PathPrefix":
+                prefixes.add(path_key(matcher.arguments[0]))
+    return exact, prefixes
+
+
+def _longest(prefix: Mapping[str, str], path: str, unlisted: str | None) -> str | None:
+    return next((prefix[path[:end]] for end in range(len(path), 0, -1) if path[:end] in prefix), unlisted)
+
+
+def _winner(routes: Sequence[Route], host: str, holds_path: Callable[[Matcher], bool]) -> Route | None:
+    return next((route for route in routes if _holds(route.expression, host, holds_path)), None)
+
+
+def _holds(expression: Expression, host: str, holds_path: Callable[[Matcher], bool]) -> bool:
+    match expression:
+        case Matcher("Host", arguments):
+            return _host_holds(arguments[0], host)
+        case Matcher():
+            return holds_path(expression)
+        case Not(operand):
+            return not _holds(operand, host, holds_path)
+        case And(operands):
+            return all(_holds(operand, host, holds_path) for operand in operands)
+        case Or(operands):
+            return any(_holds(operand, host, holds_path) for operand in operands)
+
+
+def _host_holds(pattern: str, host: str) -> bool:
+    """`host` is a class: an exact name, "*.x" (the names under x that no rule spells out), or "*" (all others)."""
+    return pattern == host if host.startswith("*") and pattern != ANY_HOST else host_matches(pattern, host)
+
+
+def _prefix_holds(prefix: str, matcher: Matcher) -> bool:
+    """In the class of paths whose longest named prefix is `prefix`, and that no rule spells out."""
+    return matcher.name == "PathPrefix" and prefix.startswith(path_key(matcher.arguments[0]))
+
+
+def _path_holds(path: str, matcher: Matcher) -> bool:
+    """In the class of the one path `path`."""
+    key = path_key(matcher.arguments[0])
+    return path == key if matcher.name == "Path" else path.startswith(key)

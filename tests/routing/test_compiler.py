@@ -1,0 +1,105 @@
+"""Compiled tables answer as the rules do, for random rule sets, hosts and paths."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kokiris.routing.compiler import Memo, Route, compile_routes, look_up
+from kokiris.routing.evaluator import Request, by_priority, canonical_host, matches, routing_path
+from kokiris.routing.rules import And, Expression, Matcher, Not, Or, parse
+
+NOWHERE = "nowhere"
+HOSTS = ["a.test", "b.test", "c.a.test", "x", "deep.c.a.test"]
+PATTERNS = [*HOSTS, "*.test", "*.a.test", "*"]
+PATHS = ["/", "/a", "/a/", "/a/b", "/ab", "/b", "/a/b/c", "/é", "/a b"]
+ASKED = [*PATHS, "/a/bc", "/abc", "/c", "/a/b/d", "/%C3%A9", "/a%20b", "/%61", "//a", "/x/../a/b", "/a/./b"]
+
+atoms: st.SearchStrategy[Expression] = st.one_of(
+    st.sampled_from(PATTERNS).map(lambda host: Matcher("Host", (host,))),
+    st.sampled_from(PATHS).map(lambda path: Matcher("Path", (path,))),
+    st.sampled_from(PATHS).map(lambda path: Matcher("PathPrefix", (path,))),
+)
+expressions: st.SearchStrategy[Expression] = st.recursive(
+    atoms,
+    lambda inner: st.one_of(
+        inner.map(Not),
+        st.lists(inner, min_size=2, max_size=3).map(lambda operands: And(tuple(operands))),
+        st.lists(inner, min_size=2, max_size=3).map(lambda operands: Or(tuple(operands))),
+    ),
+    max_leaves=6,
+)
+rule_sets = st.lists(st.tuples(expressions, st.integers(0, 3)), max_size=6).map(
+    lambda pairs: [
+        Route(f"r{number}", priority, expression, f"t{number % 4}")
+        for number, (expression, priority) in enumerate(pairs)
+    ]
+)
+
+
+def expected(routes: list[Route], host: str, path: str) -> str | None:
+    request = Request(host, path)
+    return next((route.target for route in by_priority(routes) if matches(route.expression, request)), None)
+
+
+@settings(max_examples=400, deadline=None)
+@given(rule_sets)
+def test_tables_answer_as_the_rules_do(routes: list[Route]) -> None:
+    tables = compile_routes(routes, nowhere=NOWHERE)
+    for host in [*HOSTS, "other.test", "d.a.test", "unknown.example"]:
+        for path in ASKED:
+            if not path.isascii() or " " in path:
+                continue  # no client can send these
+            got = look_up(tables, canonical_host(host), routing_path(path))
+            assert (None if got == NOWHERE else got) == expected(routes, host, path), (host, path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rule_sets, rule_sets)
+def test_a_memo_changes_nothing(first: list[Route], second: list[Route]) -> None:
+    memo = Memo()
+    compile_routes(first, nowhere=NOWHERE, memo=memo)
+    assert compile_routes(second, nowhere=NOWHERE, memo=memo) == compile_routes(second, nowhere=NOWHERE)
+
+
+def route(name: str, rule: str, priority: int | None = None) -> Route:
+    return Route(name, len(rule.encode()) if priority is None else priority, parse(rule), name)
+
+
+def test_longer_rules_win_and_the_shadowed_do_not() -> None:
+    tables = compile_routes(
+        [
+            route("wide", "Host(`a.test`) || Host(`b.test`) || Host(`c.test`)"),
+            route("api", "Host(`a.test`) && PathPrefix(`/api`)"),
+        ],
+        nowhere=NOWHERE,
+    )
+    assert look_up(tables, "a.test", "/api/1") == "wide"
+    assert tables.winners == {"wide"}
+
+
+def test_a_single_host_needs_one_entry() -> None:
+    tables = compile_routes([route("r", "Host(`a.test`)")], nowhere=NOWHERE)
+    assert (tables.exact, tables.prefix, tables.hosts) == ({}, {"a.test|/": "r"}, {"a.test"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "host", "path", "found"),
+    [
+        ("Host(`a.test`) && Path(`/x`)", "a.test", "/x", True),
+        ("Host(`a.test`) && Path(`/x`)", "a.test", "/x/", False),
+        ("Host(`a.test`) && PathPrefix(`/products`)", "a.test", "/products-for-sale", True),
+        ("Host(`*.a.test`)", "one.a.test", "/", True),
+        ("Host(`*.a.test`)", "a.test", "/", False),
+        ("Host(`*.a.test`)", "one.two.a.test", "/", False),
+        ("Host(`a.test`) && !PathPrefix(`/private`)", "a.test", "/private/x", False),
+        ("Host(`a.test`) && !PathPrefix(`/private`)", "a.test", "/public", True),
+        ("!Host(`a.test`)", "b.test", "/", True),
+        ("!Host(`a.test`)", "a.test", "/", False),
+        ("PathPrefix(`/`)", "anything", "/", True),
+    ],
+)
+def test_semantics(rule: str, host: str, path: str, found: bool) -> None:
+    tables = compile_routes([route("r", rule)], nowhere=NOWHERE)
+    assert (look_up(tables, host, path) == "r") is found
