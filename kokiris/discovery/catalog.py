@@ -18,8 +18,7 @@ Topics:
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -45,8 +44,12 @@ T = TypeVar("T")
 InstanceKey = tuple[str, str]
 """(node, instance id)."""
 
+CheckKey = tuple[str, str, str]
+"""(node, instance id or "", check id)."""
+
 REMEMBERED_TOPICS = 10_000
 """How many topics of deleted objects keep an index of their own."""
+REMEMBERED_DEPARTED = 10_000
 
 
 class Catalog:
@@ -56,10 +59,14 @@ class Catalog:
         self.root = root
         self.revision = 0
         self.topics = Topics()
-        self._applied: list[tuple[int, asyncio.Future[None]]] = []
+        self.loaded_revision = 0
+        """Of the newest snapshot loaded: what vanished before it left no trace."""
+        self.departed: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        """The last instances that left: id → (service, revision of the deletion)."""
         self._gone: deque[tuple[Topic, int]] = deque()
         self._tables: dict[str, Callable[[list[str], Event], Iterable[Topic]]] = {
             "instance": self._apply_instance,
+            "check": self._apply_check,
             "declared": self._apply_declared,
             "node": self._apply_node,
             "kv": self._apply_kv,
@@ -87,6 +94,13 @@ class Catalog:
         """(kind, of) → revision of the last sign of life."""
         self.events: dict[str, UserEvent] = {}
         self.queries: dict[str, PreparedQuery] = {}
+        self.added_checks: dict[InstanceKey, dict[str, CheckState]] = defaultdict(dict)
+        """Checks added through the API: (node, instance id or "") → check id → check."""
+        self.check_revisions: dict[CheckKey, int] = {}
+        """Mod revision of each added check's key."""
+        self._registered: dict[InstanceKey, ServiceInstance] = {}
+        """Instances as they are stored, without added checks."""
+        self._registered_nodes: dict[str, NodeEntry] = {}
         self._by_stored: dict[bytes, InstanceKey] = {}
         self._by_service: dict[str, dict[InstanceKey, ServiceInstance]] = defaultdict(dict)
         self._by_node: dict[str, dict[InstanceKey, ServiceInstance]] = defaultdict(dict)
@@ -138,14 +152,6 @@ class Catalog:
         """The topic of all keys that start with `prefix`."""
         return self.kv.prefix_topic(prefix, self.topics)
 
-    async def applied(self, revision: int) -> None:
-        """Returns once `revision` has been applied. Cancel-safe."""
-        if self.revision >= revision:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._applied.append((revision, future))
-        await future
-
     # ---- feeding -----------------------------------------------------------------------------------------------
 
     def load(self, snapshot: Range) -> None:
@@ -155,32 +161,23 @@ class Catalog:
         self._clear()
         for item in snapshot.items:
             self._apply_one(Event(item.key, item.value, item.create_revision, item.mod_revision))
-        revision = max(1, snapshot.revision)
+        revision = self.loaded_revision = max(1, snapshot.revision)
         self.topics.raise_floor(revision)
         self.topics.touch(known, revision)
-        self._advance(snapshot.revision)
+        self.revision = max(self.revision, snapshot.revision)
 
     def apply(self, revision: int, events: Sequence[Event]) -> None:
         """Applies one commit."""
         touched: set[Topic] = set()
         for event in events:
             touched.update(self._apply_one(event))
-        self._advance(revision)
+        self.revision = max(self.revision, revision)
         self.topics.touch(touched, revision)
         while len(self._gone) > REMEMBERED_TOPICS:
             topic, gone_at = self._gone.popleft()
             if self.topics.index(topic) <= gone_at:  # it did not come back
                 self.topics.raise_floor(gone_at)
                 self.topics.forget(topic)
-
-    def _advance(self, revision: int) -> None:
-        self.revision = max(self.revision, revision)
-        waiting, self._applied = self._applied, []
-        for wanted, future in waiting:
-            if wanted > self.revision and not future.done():
-                self._applied.append((wanted, future))
-            elif not future.done():
-                future.set_result(None)
 
     def _apply_one(self, event: Event) -> Iterable[Topic]:
         table, *rest = parts(event.key, self.root)
@@ -192,40 +189,71 @@ class Catalog:
         before = self._drop_instance(old_key) if old_key is not None else None
         after: ServiceInstance | None = None
         if event.value is not None:
-            after = _decode(event, ServiceInstance)
-            after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
-            self._keep_instance(event.key, after)
-        touched: set[Topic] = {("instances",), ("checks",)}
-        for one in (before, after):
-            if one is not None:
-                touched |= {("service", one.Service), ("node", one.Node), ("instance", one.ID)}
-        if before is None or after is None or _registration(before) != _registration(after):
-            touched.add(("services",))
-        elif before.Checks == after.Checks:
-            touched.discard(("checks",))
+            registered = _decode(event, ServiceInstance)
+            registered.CreateIndex, registered.ModifyIndex = event.create_revision, event.mod_revision
+            after = self._keep_instance(event.key, registered)
         if after is None and before is not None:
-            self._forget_later([("instance", before.ID)], event)
-            if before.Service not in self._by_service:
-                self._forget_later([("service", before.Service)], event)
-        return touched
+            self._depart(before, event)
+        return _instance_topics(before, after)
 
-    def _keep_instance(self, stored: bytes, instance: ServiceInstance) -> None:
-        key = (instance.Node, instance.ID)
-        self.instances[key] = instance
+    def _depart(self, gone: ServiceInstance, event: Event) -> None:
+        self.departed[gone.ID] = (gone.Service, event.mod_revision)
+        while len(self.departed) > REMEMBERED_DEPARTED:
+            self.departed.popitem(last=False)
+        self._forget_later([("instance", gone.ID)], event)
+        if gone.Service not in self._by_service:
+            self._forget_later([("service", gone.Service)], event)
+
+    def _keep_instance(self, stored: bytes, registered: ServiceInstance) -> ServiceInstance:
+        key = (registered.Node, registered.ID)
+        self._registered[key] = registered
         self.stored_at[key] = stored
         self._by_stored[stored] = key
+        return self._show_instance(key)
+
+    def _show_instance(self, key: InstanceKey) -> ServiceInstance:
+        """Puts the instance, with its added checks, into every index."""
+        instance = self._registered[key]
+        added = self.added_checks.get(key)
+        if added:
+            newest = max(self.check_revisions[(*key, check_id)] for check_id in added)
+            instance = msgspec.structs.replace(
+                instance,
+                Checks=[*instance.Checks, *added.values()],
+                ModifyIndex=max(instance.ModifyIndex, newest),
+            )
+        self.instances[key] = instance
         self._by_service[instance.Service][key] = instance
         self._by_node[instance.Node][key] = instance
         self._by_id[instance.ID][key] = instance
+        return instance
 
     def _drop_instance(self, key: InstanceKey) -> ServiceInstance | None:
         instance = self.instances.pop(key, None)
         self.stored_at.pop(key, None)
+        self._registered.pop(key, None)
         if instance is not None:
             _discard(self._by_service, instance.Service, key)
             _discard(self._by_node, instance.Node, key)
             _discard(self._by_id, instance.ID, key)
         return instance
+
+    def _apply_check(self, rest: list[str], event: Event) -> Iterable[Topic]:
+        node, instance_id, check_id = rest
+        key = (node, instance_id)
+        if event.value is None:
+            self.added_checks[key].pop(check_id, None)
+            self.check_revisions.pop((*key, check_id), None)
+            if not self.added_checks[key]:
+                del self.added_checks[key]
+        else:
+            self.added_checks[key][check_id] = _decode(event, CheckState)
+            self.check_revisions[(*key, check_id)] = event.mod_revision
+        if not instance_id:
+            return self._show_node(node)
+        if key not in self._registered:
+            return ()
+        return _instance_topics(self.instances[key], self._show_instance(key))
 
     def _apply_declared(self, rest: list[str], event: Event) -> Iterable[Topic]:
         key = (rest[0], rest[1], rest[2])
@@ -241,12 +269,24 @@ class Catalog:
 
     def _apply_node(self, rest: list[str], event: Event) -> Iterable[Topic]:
         name = rest[0]
-        before, after = self.nodes.pop(name, None), None
         if event.value is None:
+            self._registered_nodes.pop(name, None)
             self._forget_later([("node", name)], event)
         else:
-            after = _decode(event, NodeEntry)
-            after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
+            entry = _decode(event, NodeEntry)
+            entry.CreateIndex, entry.ModifyIndex = event.create_revision, event.mod_revision
+            self._registered_nodes[name] = entry
+        return self._show_node(name)
+
+    def _show_node(self, name: str) -> Iterable[Topic]:
+        before, after = self.nodes.pop(name, None), self._registered_nodes.get(name)
+        added = self.added_checks.get((name, ""))
+        if after is not None and added:
+            newest = max(self.check_revisions[name, "", check_id] for check_id in added)
+            after = msgspec.structs.replace(
+                after, Checks=list(added.values()), ModifyIndex=max(after.ModifyIndex, newest)
+            )
+        if after is not None:
             self.nodes[name] = after
         touched: set[Topic] = {("nodes",), ("node", name), ("instances",)}
         if _node_health(before) != _node_health(after):
@@ -300,7 +340,8 @@ class Catalog:
         if event.value is None:
             self.events.pop(rest[0], None)
         else:
-            self.events[rest[0]] = _decode(event, UserEvent)
+            self.events[rest[0]] = fired = _decode(event, UserEvent)
+            fired.LTime = event.create_revision
         return (("events",),)
 
     def _apply_query(self, rest: list[str], event: Event) -> Iterable[Topic]:
@@ -330,6 +371,18 @@ def _discard(
         members.pop(key, None)
         if not members:
             del table[name]
+
+
+def _instance_topics(before: ServiceInstance | None, after: ServiceInstance | None) -> set[Topic]:
+    touched: set[Topic] = {("instances",)}
+    for one in (before, after):
+        if one is not None:
+            touched |= {("service", one.Service), ("node", one.Node), ("instance", one.ID)}
+    if before is None or after is None or before.Checks != after.Checks:
+        touched.add(("checks",))
+    if before is None or after is None or _registration(before) != _registration(after):
+        touched.add(("services",))
+    return touched
 
 
 def _registration(instance: ServiceInstance) -> ServiceInstance:

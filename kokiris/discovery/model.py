@@ -28,6 +28,7 @@ class CheckState(msgspec.Struct, kw_only=True):
     Interval: str = ""
     Timeout: str = ""
     Definition: dict[str, str] | None = None
+    """What is run, of a check registered through the agent's API (kokiris.discovery.definitions); None: not ours."""
 
 
 class ServiceInstance(msgspec.Struct, kw_only=True):
@@ -87,7 +88,7 @@ class NodeEntry(msgspec.Struct, kw_only=True):
     TaggedAddresses: dict[str, str] = msgspec.field(default_factory=dict)
     Status: str = PASSING
     Checks: list[CheckState] = msgspec.field(default_factory=list)
-    """Node checks registered through the API."""
+    """Filled in by the catalog: node checks registered through the API have keys of their own."""
     CreateIndex: int = 0
     ModifyIndex: int = 0
 
@@ -120,7 +121,7 @@ class Session(msgspec.Struct, kw_only=True):
 
 
 class UserEvent(msgspec.Struct, kw_only=True):
-    """A custom event. `LTime` counts all events of the infra; `Payload` is raw here, base64 on the wire."""
+    """A custom event. `LTime` orders all events of the infra; `Payload` is raw here, base64 on the wire."""
 
     ID: str
     Name: str
@@ -184,12 +185,18 @@ class Keys:
         return self._key("lock_delay", name)
 
     def pulse(self, kind: str, of: str) -> bytes:
-        """Written at each sign of life: of a "session" or a TTL "check". The value means nothing, its revision does."""
+        """Written at each sign of life: of a "session" (its id) or a TTL "check" (node/instance/check). Only its
+        revision means something."""
         return self._key("pulse", kind, of)
 
-    def event(self, slot: int) -> bytes:
-        """`UserEvent`; a ring of slots."""
-        return self._key("event", f"{slot:03d}")
+    def check(self, node: str, instance_id: str, check_id: str) -> bytes:
+        """`CheckState` added through the API to an instance, or to the node (`instance_id` ""): whoever writes the
+        instance or node again (the orchestrator) does not lose it."""
+        return self._key("check", node, instance_id, check_id)
+
+    def event(self, event_id: str) -> bytes:
+        """`UserEvent`."""
+        return self._key("event", event_id)
 
     def query(self, query_id: str) -> bytes:
         """`PreparedQuery`."""

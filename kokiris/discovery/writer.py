@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ class Change(Generic[T]):
     conditions: list[Condition] = field(default_factory=list)
     puts: dict[bytes, bytes] = field(default_factory=dict)
     deletes: list[bytes] = field(default_factory=list)
+    revision: int = 0
+    """Set by the writer: of the commit, or of the catalog when there was nothing to write."""
 
     def put(self, key: bytes, value: msgspec.Struct) -> None:
         self.puts[key] = msgspec.msgpack.encode(value)
@@ -36,33 +38,34 @@ class Change(Generic[T]):
 
 
 class CatalogWriter:
-    """The only door through which discovery writes."""
+    """The only door through which discovery writes. `seen(revision)` returns once the catalog has applied it (the
+    follower's `wait_for`)."""
 
-    def __init__(self, store: Store, catalog: Catalog, keys: Keys) -> None:
+    def __init__(self, store: Store, catalog: Catalog, keys: Keys, seen: Callable[[int], Awaitable[None]]) -> None:
         self.catalog = catalog
         self.keys = keys
         self._store = store
+        self._seen = seen
 
-    async def change(self, decide: Callable[[], Change[T]], *, lease: Lease | None = None) -> T:
-        """Commits what `decide` wants and returns its result; the catalog reflects it already.
+    async def change(self, decide: Callable[[], Change[T]], *, lease: Lease | None = None) -> Change[T]:
+        """Commits what `decide` wants and returns it; the catalog reflects it already.
 
         `decide` reads the catalog and has no effects: it is called again when a condition failed because somebody else
-        was faster. Raises Busy when that happens 50 times in a row, StoreError when the store fails.
+        was faster. Raises Busy when that happens 50 times in a row, StoreError when the store fails, Unavailable when
+        the catalog is not being fed.
         """
         for _ in range(ATTEMPTS):
             change = decide()
             if not change.puts and not change.deletes:
-                return change.result
+                change.revision = self.catalog.revision
+                return change
             done = await self._store.commit(change.conditions, change.puts, change.deletes, lease=lease)
-            await self.catalog.applied(done.revision)
+            await self._seen(done.revision)
             if done.succeeded:
-                return change.result
+                change.revision = done.revision
+                return change
         raise Busy(f"{ATTEMPTS} attempts to write were each overtaken by others")
 
-    async def write(self, puts: Mapping[bytes, bytes] | None = None, deletes: Sequence[bytes] = ()) -> None:
-        """Writes without conditions."""
-        done = await self._store.commit((), puts, deletes)
-        await self.catalog.applied(done.revision)
-
     async def lease(self, ttl_s: float) -> Lease:
+        """For keys that are to vanish by themselves."""
         return await self._store.lease(ttl_s)
