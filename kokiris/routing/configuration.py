@@ -101,7 +101,7 @@ def read_service(service: CatalogService, platform: Platform) -> Part:
             problems=(
                 *router.problems,
                 *conflict,
-                *_reserved(router.expression and hosts(router.expression), platform),
+                *_reserved(hosts(router.expression) if router.expression else [], platform),
             ),
         )
         for router in asked.routers
@@ -136,8 +136,8 @@ def _conflict(service: CatalogService, tags: tuple[str, ...]) -> tuple[Problem, 
     )
 
 
-def _reserved(named: list[str] | None, platform: Platform) -> tuple[Problem, ...]:
-    taken = [host for host in named or () if host in platform.hosts]
+def _reserved(named: list[str], platform: Platform) -> tuple[Problem, ...]:
+    taken = [host for host in named if host in platform.hosts]
     return tuple(
         error("rule", f"{host} is an address of the platform", "Use a domain name of your own.") for host in taken
     )

@@ -39,7 +39,7 @@ class Compiler:
     tables: dict[str, Tables] = field(default_factory=dict)
 
     def plan(self, configuration: Configuration, slots: Mapping[str, int], busy: Iterable[int] = ()) -> Plan:
-        """`slots` as they were: a service keeps its own. `busy` ones still hold servers and are given to nobody else."""
+        """`slots` as they were: a service keeps its own. `busy` ones still hold servers: nobody else gets them."""
         used = {router.service for router in configuration.serving.values()}
         services = {name: service for name, service in configuration.services.items() if name in used}
         plan = Plan(slots=assign_slots(services, slots, busy))
