@@ -60,6 +60,8 @@ class State:
         self.revision = 0
         self.topics = Topics()
         self.observers: list[AllocObserver] = []
+        self.listeners: list[Callable[[int, Sequence[Event]], None]] = []
+        """Told of every commit once it is applied: revision and raw events (the event stream's buffer)."""
         self.jobs: dict[JobKey, Job] = {}
         self.versions: dict[JobKey, dict[int, Job]] = {}
         self.submissions: dict[JobKey, dict[int, JobSubmission]] = {}
@@ -155,7 +157,7 @@ class State:
             for node in self.nodes.values():
                 observer.node_changed(node, None)
         fresh = vars(State(self.root))
-        kept = {"topics", "observers", "revision", "_tables", "_gone"}
+        kept = {"topics", "observers", "listeners", "revision", "_tables", "_gone"}
         vars(self).update({name: value for name, value in fresh.items() if name not in kept})
 
     def apply(self, revision: int, events: Sequence[Event]) -> None:
@@ -166,6 +168,8 @@ class State:
         self.revision = max(self.revision, revision)
         self.topics.touch(touched, revision)
         self._forget_old()
+        for listener in self.listeners:
+            listener(revision, events)
 
     def _apply_one(self, event: Event) -> Iterable[Topic]:
         table, *rest = parts(event.key, self.root)
