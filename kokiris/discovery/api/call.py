@@ -13,6 +13,7 @@ from kokiris.discovery.api.context import ApiContext
 from kokiris.discovery.catalog import Catalog
 from kokiris.http.app import JSON_TYPE, TEXT_TYPE, read_body
 from kokiris.http.blocking import block
+from kokiris.http.filter import compile_filter
 from kokiris.http.tokens import NODE, Principal, secret_of
 from kokiris.kernel import wire
 from kokiris.kernel.errors import BadInput, Forbidden, KokirisError, NotFound, Unauthenticated
@@ -142,7 +143,7 @@ class Call:
         expression = self.query("filter")
         if not expression:
             return list(items)
-        raise BadInput(f"filter {expression!r} is not acted on yet")
+        return list(filter(compile_filter(expression), items))
 
     def shared_body(self, name: tuple[str, ...], build: Callable[[], Any]) -> bytes:
         """What `build` makes, encoded once for everybody who asks at the same index. `block` comes first."""
