@@ -30,7 +30,7 @@ check: install-dev ## style, types, import contract
 	@$(BIN)/lint-imports
 
 test: install-dev ## install what is missing and pass all tests, on ports and folders of their own
-	@$(BIN)/pytest
+	@scripts/isolated.sh $(BIN)/pytest
 
 bench: install-dev ## every figure, in one table
 	@$(BIN)/python -m bench

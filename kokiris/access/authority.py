@@ -77,6 +77,7 @@ def issue(authority: KeyPair, request_pem: bytes, names: Sequence[str], now: dat
     Usable as server and client. Raises BadInput for a request that is not one, is not signed by its own key, or for a
     name that no certificate may carry.
     """
+    general_names = _general_names(names)
     try:
         request = x509.load_pem_x509_csr(request_pem)
     except ValueError as error:
@@ -99,7 +100,7 @@ def issue(authority: KeyPair, request_pem: bytes, names: Sequence[str], now: dat
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
         .not_valid_after(min(now + LEAF_LIFE, ca.not_valid_after_utc))
-        .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(general_names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signing_certificates=False), critical=True)
         .add_extension(

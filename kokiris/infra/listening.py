@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -61,11 +62,11 @@ def _owners(proc: Path, inodes: set[int]) -> dict[int, tuple[int, str]]:
     return owners
 
 
-def _open_files(process: Path) -> Iterable[str]:
-    try:
-        return [str(link.readlink()) for link in (process / "fd").iterdir()]
-    except OSError:  # it ended meanwhile
-        return ()
+def _open_files(process: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # the process may end meanwhile, or close what we look at
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield str(link.readlink())
 
 
 def _program(process: Path) -> str:
