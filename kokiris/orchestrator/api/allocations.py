@@ -1,0 +1,62 @@
+"""`/v1/allocations`, `/v1/allocation/:id`, and lists of allocations of other resources."""
+
+from __future__ import annotations
+
+from kokiris.kernel.errors import NotFound
+from kokiris.orchestrator.api.alloc_lists import full, stubs
+from kokiris.orchestrator.api.call import Call
+from kokiris.orchestrator.api.listing import by_creation, full_uuid, page, uuid_prefix
+from kokiris.orchestrator.api.responses import AllocStopResponse, ServiceRegistration
+from kokiris.orchestrator.api.services import registration
+from kokiris.orchestrator.model.alloc import Alloc
+from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus
+
+
+async def list_allocations(call: Call) -> bytes:
+    """GET /v1/allocations: oldest first, with what they hold (`resources`) and `task_states`."""
+    resources, task_states = call.flag("resources"), call.flag("task_states", default=True)
+    prefix = uuid_prefix(call)
+    await call.block(("allocs",))
+    allocs = call.state.allocs.values()
+    found = (alloc for alloc in allocs if alloc.ID.startswith(prefix) and call.sees(alloc.Namespace))
+    chosen = page(call, found, by_creation, lambda alloc: full(call, alloc))
+    return stubs(call, chosen, resources=resources, task_states=task_states)
+
+
+def found_alloc(call: Call, text: str = "alloc not found") -> Alloc:
+    """The allocation the path names. Raises NotFound with `text`."""
+    alloc = call.state.allocs.get(full_uuid(call.params["alloc_id"], "alloc"))
+    if alloc is None:
+        raise NotFound(text)
+    return alloc
+
+
+async def read_allocation(call: Call) -> Allocation:
+    """GET /v1/allocation/:id."""
+    alloc_id = full_uuid(call.params["alloc_id"], "alloc")
+    await call.block(("alloc", alloc_id))
+    return full(call, found_alloc(call))
+
+
+async def stop_allocation(call: Call) -> AllocStopResponse:
+    """POST or PUT /v1/allocation/:id/stop: it is stopped and replaced."""
+    alloc = found_alloc(call)
+    call.flag("reschedule")
+    result = await call.context.commands.stop_alloc(alloc.ID, no_shutdown_delay=call.flag("no_shutdown_delay"))
+    call.index = result.Index
+    return AllocStopResponse(EvalID=result.EvalID, Index=result.Index)
+
+
+async def allocation_services(call: Call) -> list[ServiceRegistration]:
+    """GET /v1/allocation/:id/services."""
+    catalog = call.context.catalog
+    await call.block(("services",), of=catalog.topics)
+    alloc = found_alloc(call)
+    mine = (one for one in catalog.all_instances() if one.AllocID == alloc.ID)
+    return [registration(call, one) for one in mine if one.Provider == "nomad"]
+
+
+async def allocation_checks(call: Call) -> dict[str, AllocCheckStatus]:
+    """GET /v1/allocation/:id/checks and /v1/client/allocation/:id/checks: the newest results, from the state."""
+    alloc = found_alloc(call, f'Unknown allocation "{call.params["alloc_id"]}"')
+    return (alloc.Client.Checks if alloc.Client else None) or {}

@@ -1,0 +1,54 @@
+"""The job language as this API uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kokiris.orchestrator import jobspec
+from kokiris.orchestrator.model.evaluation import Annotations
+from kokiris.orchestrator.model.job import Job
+
+SUBMITTED_NAME = "job.hcl"
+"""What errors call a source that came without a file name."""
+
+
+def parse(source: str, variables: str) -> Mapping[str, Any]:
+    """Raw API JSON of HCL text; `variables` is the text of a variables file. Never reads a file of this machine."""
+    var_files = [("variables.hcl", variables)] if variables else []
+    return jobspec.parse_hcl(source, filename=SUBMITTED_NAME, var_files=var_files)
+
+
+def canonical(raw: Mapping[str, Any], namespace: str) -> Job:
+    """The canonical job; `namespace` "" keeps its own. Raises BadInput naming the field that does not fit."""
+    return jobspec.canonical(raw, namespace=namespace or None)
+
+
+def validate(job: Job) -> Sequence[str]:
+    from kokiris.orchestrator.jobspec import validate as call  # noqa: PLC0415
+
+    return call(job)
+
+
+def unsupported(job: Job) -> Sequence[str]:
+    from kokiris.orchestrator.jobspec import unsupported as call  # noqa: PLC0415
+
+    return call(job)
+
+
+def warnings(job: Job) -> Sequence[str]:
+    from kokiris.orchestrator.jobspec import warnings as call  # noqa: PLC0415
+
+    return call(job)
+
+
+def job_diff(old: Job | None, new: Job | None) -> Any:
+    from kokiris.orchestrator.diff import job_diff as call  # noqa: PLC0415
+
+    return call(old, new, contextual=True)
+
+
+def annotated_diff(old: Job | None, new: Job, annotations: Annotations) -> Any:
+    from kokiris.orchestrator.diff import annotate, job_diff  # noqa: PLC0415
+
+    return annotate(job_diff(old, new, contextual=True), annotations)

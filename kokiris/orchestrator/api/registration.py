@@ -1,0 +1,58 @@
+"""What a submitted job goes through before it reaches the orchestrator: validation, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kokiris.kernel.errors import NotSupported
+from kokiris.orchestrator.api.call import Call
+from kokiris.orchestrator.api.language import unsupported, validate, warnings
+from kokiris.orchestrator.core.refusal import Refused
+from kokiris.orchestrator.model.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in a job. `job` is its canonical form."""
+
+    job: Job
+    errors: list[str]
+    unsupported: list[str]
+    warnings: str
+
+
+def findings(call: Call, job: Job) -> Findings:
+    """Everything wrong with a canonical job, found without refusing it."""
+    errors = list(validate(job))
+    if job.Namespace not in call.state.namespaces and job.Namespace != "default":
+        errors.append(f'job "{job.ID}" is in nonexistent namespace "{job.Namespace}"')
+    hints = [*warnings(job), *call.context.tag_warnings(job)]
+    return Findings(job, errors, list(unsupported(job)), multi_warning(hints))
+
+
+def checked_job(call: Call, job: Job) -> tuple[Job, str]:
+    """The job and its warnings.
+
+    Raises Refused (500) with Nomad's multi-error text when it is invalid, NotSupported naming what this version does
+    not act on. Nothing is ignored in silence.
+    """
+    found = findings(call, job)
+    if found.errors:
+        raise Refused(multi_error(found.errors), next_step="Correct the job; `kokiris job validate` checks it again.")
+    if found.unsupported:
+        raise NotSupported("not supported by this version: " + "; ".join(found.unsupported))
+    return found.job, found.warnings
+
+
+def multi_error(errors: Sequence[str]) -> str:
+    """Several errors in one text, as Nomad's clients show them."""
+    noun = "error" if len(errors) == 1 else "errors"
+    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
+
+
+def multi_warning(hints: Sequence[str]) -> str:
+    """Several warnings in one text; "" without any."""
+    if not hints:
+        return ""
+    return f"{len(hints)} warning(s):\n\n" + "\n".join(f"* {hint}" for hint in hints)
