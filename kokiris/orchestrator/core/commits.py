@@ -32,17 +32,17 @@ class Commits:
         self._store = store
         self._followers = followers
 
-    async def write(self, decide: Callable[[], tuple[Draft, T]]) -> tuple[int, T]:
+    async def write(self, decide: Callable[[], tuple[Draft, T]], fence: Condition | None = None) -> tuple[int, T]:
         """Commits what `decide` drafts from the present state; on conflict waits for the winner and decides again.
 
         Returns (revision, what decide gave besides the draft). An empty draft commits nothing; its revision is 0.
-        What `decide` raises ends it. Raises Busy when every attempt lost.
+        What `decide` raises ends it. Raises Busy when every attempt lost, as it does once `fence` no longer holds.
         """
         for attempt in range(ATTEMPTS):
             draft, result = decide()
             if not draft:
                 return 0, result
-            revision = await self.attempt(draft)
+            revision = await self.attempt(draft, fence)
             if revision is not None:
                 return revision, result
             if attempt > 2:

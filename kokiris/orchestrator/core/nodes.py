@@ -25,6 +25,7 @@ from kokiris.orchestrator.model.node import (
     Node,
     NodeEvent,
 )
+from kokiris.store.contract import Condition
 
 KEPT_EVENTS = 10
 
@@ -84,7 +85,7 @@ class Nodes:
             raise Forbidden(f"node {node_id}: wrong secret")
         return node
 
-    async def set_status(self, node_id: str, status: str, message: str) -> NodeResult:
+    async def set_status(self, node_id: str, status: str, message: str, fence: Condition | None = None) -> NodeResult:
         """down, disconnected or ready, by the leader's judgement. The catalog follows in the same commit."""
 
         def decide() -> tuple[Draft, NodeResult]:
@@ -102,7 +103,7 @@ class Nodes:
                     draft_withdrawal(self._context, draft, alloc)
             return draft, NodeResult(EvalIDs=self._draft_evaluations(draft, after, "node-update"))
 
-        return await self._write(decide)
+        return await self._write(decide, fence)
 
     def _draft_return(self, draft: Draft, node: Node) -> None:
         """Its allocations that still run are found again in the catalog."""
@@ -182,8 +183,10 @@ class Nodes:
             draft.put(self._context.keys.evaluation(evaluation.ID), evaluation)
         return [evaluation.ID for evaluation in evaluations]
 
-    async def _write(self, decide: Callable[[], tuple[Draft, NodeResult]]) -> NodeResult:
-        revision, result = await self._context.commits.write(decide)
+    async def _write(
+        self, decide: Callable[[], tuple[Draft, NodeResult]], fence: Condition | None = None
+    ) -> NodeResult:
+        revision, result = await self._context.commits.write(decide, fence)
         result.Index = revision or self._context.state.revision
         result.EvalCreateIndex = revision if result.EvalIDs else 0
         result.NodeModifyIndex = result.NodeModifyIndex or revision

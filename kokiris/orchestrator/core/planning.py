@@ -36,7 +36,11 @@ class Capacity:
         self.appeared = False
 
     def alloc_changed(self, before: Alloc | None, after: Alloc | None) -> None:
-        if before is not None and not before.client_terminal() and (after is None or after.client_terminal()):
+        if before is None:
+            return
+        resources = not before.terminal() and (after is None or after.terminal())
+        ports = not before.client_terminal() and (after is None or after.client_terminal())
+        if resources or ports:
             self.appeared = True
 
     def node_changed(self, before: Node | None, after: Node | None) -> None:
