@@ -88,6 +88,12 @@ class HttpServer:
         except SystemExit as error:  # uvicorn exits the process when it cannot bind
             raise OSError(f"exit code {error.code}") from error
 
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on: the one given, or the one the kernel chose for 0. Only while it runs."""
+        port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        return port
+
     def reload_certificate(self) -> None:
         """New handshakes use the certificate files as they are now."""
         if self._tls is not None and self._config.ssl is not None:
