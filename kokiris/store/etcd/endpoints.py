@@ -105,6 +105,7 @@ class Endpoints:
         credentials = _credentials(tls) if tls is not None else None
         self._members = [Member(_address(endpoint), credentials) for endpoint in endpoints]
         self._current = 0
+        self.closed = False
 
     @property
     def current(self) -> Member:
@@ -122,6 +123,8 @@ class Endpoints:
         """A member with a standing connection, tried in turn. Raises StoreError when there is none in time."""
         deadline = asyncio.get_running_loop().time() + TOTAL_DEADLINE_S
         while True:
+            if self.closed:
+                raise StoreError("the store is closed")
             member = self.current
             if await member.connected():
                 return member
@@ -156,6 +159,8 @@ class Endpoints:
         )
 
     async def close(self) -> None:
+        """Ends running calls. Idempotent."""
+        self.closed = True
         for member in self._members:
             await member.channel.close()
 

@@ -59,8 +59,7 @@ def _event(event: pb.Event) -> Event:
 async def watch(endpoints: Endpoints, prefix: bytes, from_revision: int) -> AsyncIterator[Batch]:
     """See `Store.watch`."""
     following = max(from_revision, 1)
-    while True:
-        member = await _reachable(endpoints)
+    while (member := await _reachable(endpoints)) is not None:
         try:
             async with contextlib.aclosing(_stream(member, following)) as responses:
                 async for events in responses:
@@ -69,17 +68,22 @@ async def watch(endpoints: Endpoints, prefix: bytes, from_revision: int) -> Asyn
                             yield batch
                             following = batch.revision + 1
         except (grpc.aio.AioRpcError, SilentError) as error:
+            if endpoints.closed:
+                return
             log.warning("etcd: watch on %s broke off, resuming from %d: %s", member.address, following, _reason(error))
             endpoints.suspect(member)
             await asyncio.sleep(REOPEN_PAUSE_S)
 
 
-async def _reachable(endpoints: Endpoints) -> Member:
-    while True:
+async def _reachable(endpoints: Endpoints) -> Member | None:
+    """However long it takes; None once the store is closed."""
+    while not endpoints.closed:
         try:
             return await endpoints.reachable()
         except StoreError as error:
-            log.warning("etcd: watch waits: %s", error)
+            if not endpoints.closed:
+                log.warning("etcd: watch waits: %s", error)
+    return None
 
 
 def _reason(error: BaseException) -> str:
