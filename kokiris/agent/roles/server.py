@@ -1,0 +1,196 @@
+"""The server role: store, orchestrator, discovery; Nomad and Consul APIs; the rpc listener for the infra's nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from kokiris.access.bootstrap import register_management_token
+from kokiris.access.issuing import Certificates, TokenCheck
+from kokiris.access.model import Keys as AccessKeys
+from kokiris.access.tls import client_context, listener_files
+from kokiris.access.tokens import TokenTable
+from kokiris.discovery.api.app import make_consul_app
+from kokiris.discovery.api.context import AgentFacts
+from kokiris.discovery.api.internal import add_discovery_routes
+from kokiris.discovery.catalog import Catalog
+from kokiris.discovery.model import Keys as CatalogKeys
+from kokiris.discovery.release import ReleaseLedger
+from kokiris.discovery.writer import CatalogWriter
+from kokiris.http.app import asgi
+from kokiris.http.serve import AsgiApp, HttpServer
+from kokiris.infra.config import Config, Layout
+from kokiris.kernel.keys import key
+from kokiris.orchestrator.api.app import make_nomad_app
+from kokiris.orchestrator.api.context import Identity
+from kokiris.orchestrator.api.dial import NodeDialer
+from kokiris.orchestrator.core.core import Core
+from kokiris.orchestrator.internal.app import make_internal_app
+from kokiris.orchestrator.keys import Keys
+from kokiris.orchestrator.state import State
+from kokiris.store.contract import Store
+from kokiris.store.election import Leadership
+from kokiris.store.follow import Follower
+from kokiris.store.opening import open_store
+
+log = logging.getLogger(__name__)
+
+LEADER_TTL_S = 10.0
+CERTIFICATES_EVERY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """What the store holds, in memory."""
+
+    state: State
+    catalog: Catalog
+    writer: CatalogWriter
+    tokens: TokenTable
+    core: Core
+    followers: tuple[Follower, ...]
+
+
+async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set. Raises KokirisError when the store, an address or a certificate cannot be used, and
+    whatever ended a view of the store: a server that no longer sees what is stored must not go on answering."""
+    async with AsyncExitStack() as stack:
+        store = await _open(config, layout)
+        stack.push_async_callback(store.close)
+        leadership = Leadership(store, key(config.client, config.infra, "leader"), config.node_name, LEADER_TTL_S)
+        views = _views(config, store, leadership)
+        await register_management_token(store, AccessKeys(config.client, config.infra), layout)
+        for follower in views.followers:
+            await follower.start()
+            stack.push_async_callback(follower.stop)
+        dialer = NodeDialer(lambda: client_context(layout))
+        stack.push_async_callback(dialer.close)
+        leading = leadership.start(views.core.lead, views.core.follow)
+        stack.push_async_callback(leadership.stop)
+        rpc = _rpc_listener(config, layout, views)
+        for server in (rpc, *_public_listeners(config, views, dialer)):
+            await server.start()
+            stack.push_async_callback(server.stop)
+        log.info("server of %s ready", config.name)
+        renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
+        await _until(stop, leading, asyncio.ensure_future(renewed), *(follower.failed for follower in views.followers))
+
+
+async def _open(config: Config, layout: Layout) -> Store:
+    endpoints = config.store.endpoints or [f"https://127.0.0.1:{config.ports.etcd_client}"]
+    return await open_store(
+        config.store.kind,
+        path=layout.store / "sqlite",
+        endpoints=endpoints,
+        tls=(layout.tls / "ca.pem", layout.tls / "node.pem", layout.tls / "node.key"),
+    )
+
+
+def _views(config: Config, store: Store, leadership: Leadership) -> _Views:
+    keys, catalog_keys = Keys(config.client, config.infra), CatalogKeys(config.client, config.infra)
+    state, catalog = State(keys.root), Catalog(catalog_keys.root)
+    tokens = TokenTable(AccessKeys(config.client, config.infra).root)
+    of_state = Follower(store, state.root, state.load, state.apply)
+    of_catalog = Follower(store, catalog.root, catalog.load, catalog.apply)
+    of_tokens = Follower(store, tokens.root, tokens.load, tokens.apply)
+    core = Core(
+        store,
+        state,
+        catalog,
+        followers=(of_state, of_catalog),
+        keys=keys,
+        catalog_keys=catalog_keys,
+        leader=leadership,
+    )
+    writer = CatalogWriter(store, catalog, catalog_keys, of_catalog.wait_for)
+    return _Views(state, catalog, writer, tokens, core, (of_state, of_catalog, of_tokens))
+
+
+def _facts(config: Config) -> AgentFacts:
+    address = config.advertise_address or config.bind_address
+    return AgentFacts(
+        node_name=config.node_name,
+        address=address,
+        datacenter=config.datacenter,
+        http_port=config.ports.consul,
+        dns_port=config.ports.dns,
+        leader=f"{address}:{config.ports.rpc}",
+        peers=tuple(config.servers),
+    )
+
+
+def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list[HttpServer]:
+    """The Nomad and Consul APIs, in clear on this node's own address: TLS is HAProxy's part."""
+    identity = Identity(
+        name=f"{config.node_name}.global",
+        datacenter=config.datacenter,
+        rpc_host=config.advertise_address or config.bind_address,
+        rpc_port=config.ports.rpc,
+        peers=tuple(config.servers),
+    )
+    nomad = make_nomad_app(
+        views.core, views.tokens, dialer, catalog=views.catalog, tokens=views.tokens, identity=identity
+    )
+    consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
+    return [
+        HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
+        HttpServer(asgi(consul), host=config.bind_address, port=config.ports.consul),
+    ]
+
+
+def _rpc_listener(config: Config, layout: Layout, views: _Views) -> HttpServer:
+    """For processes of the infra's nodes, by their certificates: the internal API, and the Consul API's reads."""
+    internal = make_internal_app(views.core)
+    internal.add_route("/internal/v1/certificates", Certificates(layout))
+    internal.add_route("/internal/v1/token", TokenCheck(views.tokens))
+    add_discovery_routes(internal, views.catalog, ReleaseLedger(views.catalog))
+    consul = make_consul_app(views.catalog, views.writer, _facts(config), None)
+    app = _by_prefix("/internal/", asgi(internal), asgi(consul))
+    return HttpServer(app, host=config.bind_address, port=config.ports.rpc, tls=listener_files(layout))
+
+
+def _by_prefix(prefix: str, matching: AsgiApp, other: AsgiApp) -> AsgiApp:
+    """Sends requests for paths that start with `prefix` to one application and the rest to the other."""
+
+    async def choose(
+        scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        await (matching if scope.get("path", "").startswith(prefix) else other)(scope, receive, send)
+
+    return choose
+
+
+async def _on_renewal(layout: Layout, reload: list[Callable[[], None]]) -> None:
+    """Calls `reload` whenever the node's certificate file has changed. Until cancelled."""
+    certificate = layout.tls / "node.pem"
+    seen = certificate.stat().st_mtime_ns
+    while True:
+        await asyncio.sleep(CERTIFICATES_EVERY_S)
+        try:
+            now = certificate.stat().st_mtime_ns
+            if now != seen:
+                for one in reload:
+                    one()
+                seen = now
+                log.info("certificate reloaded")
+        except (OSError, ValueError) as error:  # half-written: look again
+            log.warning("certificate %s cannot be read yet: %s", certificate, error)
+
+
+async def _until(stop: asyncio.Event, *vital: asyncio.Future[None]) -> None:
+    """Returns once `stop` is set. Raises what one of `vital` raised, should it end before."""
+    stopping = asyncio.ensure_future(stop.wait())
+    watched: set[asyncio.Future[Any]] = {stopping, *vital}
+    try:
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        for one in done - {stopping}:
+            one.result()
+    finally:
+        stopping.cancel()
+        for one in vital:
+            if isinstance(one, asyncio.Task) and one.get_name() != "leadership":
+                one.cancel()
