@@ -1,0 +1,28 @@
+"""One infra per store, shared by all scenarios: bringing it up is the slow part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.scenarios.infra import Infra, run
+
+
+@pytest.fixture(scope="session", params=["sqlite", "etcd"])
+def infra(request: pytest.FixtureRequest) -> Iterator[Infra]:
+    """`make up` on a bare machine; afterwards `make down PURGE=1`."""
+    if "KOKIRIS_SCRATCH" not in os.environ:
+        pytest.fail("scenarios need a machine of their own: run `make test`, or scripts/isolated.sh .venv/bin/pytest …")
+    up = Infra.bring_up(request.param)
+    yield up
+    run(["make", "down", "PURGE=1"])
+
+
+@pytest.fixture
+def job(infra: Infra, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a job of this test's own; it is stopped and purged afterwards."""
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].rstrip("-")
+    yield name
+    infra.stop_job(name)
