@@ -1,7 +1,7 @@
 """The catalog → routers and services, with what is wrong with each. Pure.
 
-A bad router never takes another down: it keeps its last good version in service while the error shows. Where instances of
-one service carry different tags (a rolling update), the newest deployment's count, and a warning says so.
+A bad router never takes another down: it keeps its last good version in service while the error shows. Where instances
+of one service carry different tags (a rolling update), the newest deployment's count, and a warning says so.
 """
 
 from __future__ import annotations

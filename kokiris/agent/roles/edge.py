@@ -1,0 +1,79 @@
+"""The edge role: wires routing to the servers' rpc listener, to HAProxy and to the panel's door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+
+from kokiris.access.authority import due, new_key_and_request
+from kokiris.access.tls import client_context
+from kokiris.infra.config import Config, Layout
+from kokiris.routing.certificates import Authority, CertificateStore
+from kokiris.routing.edge import Edge
+from kokiris.routing.feed import Caller, Feed
+from kokiris.routing.haproxy.driver import HaproxyDriver
+from kokiris.routing.haproxy.files import HaproxyFiles
+from kokiris.routing.platform import platform_of
+from kokiris.routing.servers import Servers
+
+RENEW_CONTEXT_S = 3600.0
+"""How often connections are made anew, so that they use the node's certificate as it is on disk."""
+
+
+async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
+    """Runs until `stop` is set. HAProxy goes on as it is."""
+    caller = Caller(config.servers, lambda: _session(layout), "https")
+    servers = Servers(caller, config.node_name)
+    files = HaproxyFiles.of(layout)
+    platform = platform_of(config.addresses)
+    certificates = CertificateStore(
+        files, Authority(key_and_request=_key_and_request, sign=servers.sign, due=due), platform.hosts
+    )
+    wake = asyncio.Event()
+    feed = Feed(caller, wake.set)
+    edge = Edge(
+        files=files,
+        wake=wake,
+        driver=HaproxyDriver(files),
+        platform=platform,
+        view=lambda: feed.view,
+        certificates=certificates,
+        send_report=servers.report,
+    )
+    certificates.on_ready = wake.set
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("feed", feed.run()),
+            ("edge", edge.run()),
+            ("certificates", certificates.run()),
+            ("connections", _renew_connections(caller)),
+        )
+    ]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()  # a defect ends the process with its traceback in the log; the agent starts it again
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        await caller.close()
+
+
+def _key_and_request(names: Sequence[str]) -> tuple[bytes, bytes]:
+    return new_key_and_request(names)
+
+
+def _session(layout: Layout) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=client_context(layout), limit=0, keepalive_timeout=60)
+    return aiohttp.ClientSession(connector=connector)
+
+
+async def _renew_connections(caller: Caller) -> None:
+    while True:
+        await asyncio.sleep(RENEW_CONTEXT_S)
+        await caller.renew()
