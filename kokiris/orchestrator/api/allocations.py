@@ -50,7 +50,7 @@ async def stop_allocation(call: Call) -> AllocStopResponse:
 async def allocation_services(call: Call) -> list[ServiceRegistration]:
     """GET /v1/allocation/:id/services."""
     catalog = call.context.catalog
-    await call.block(("services",), of=catalog.topics)
+    await call.block(("instances",), of=catalog.topics)
     alloc = found_alloc(call)
     mine = (one for one in catalog.all_instances() if one.AllocID == alloc.ID)
     return [registration(call, one) for one in mine if one.Provider == "nomad"]

@@ -25,14 +25,24 @@ VERSION = "1.11.0"
 
 
 class ServiceCatalog(Protocol):
-    """Read side of the catalog, for the endpoints on services."""
+    """Read side of the catalog (`kokiris.discovery.catalog.Catalog`), for the endpoints on services."""
 
     @property
     def topics(self) -> Topics:
-        """Carries ("services",) for any change of any instance."""
+        """("services",): names and tags; ("service", name): its instances; ("instances",): any instance."""
         ...
 
     def all_instances(self) -> Iterable[ServiceInstance]: ...
+
+    def instances_of(self, service: str) -> Sequence[ServiceInstance]: ...
+
+    def address_of(self, instance: ServiceInstance) -> str:
+        """Its own address, or its node's."""
+        ...
+
+    def status_of(self, instance: ServiceInstance) -> str:
+        """passing, warning or critical: the worst of its checks, its node's included."""
+        ...
 
 
 class TokenReader(Protocol):
@@ -51,6 +61,16 @@ class NoServices:
 
     def all_instances(self) -> Iterable[ServiceInstance]:
         return ()
+
+    def instances_of(self, service: str) -> Sequence[ServiceInstance]:
+        del service
+        return ()
+
+    def address_of(self, instance: ServiceInstance) -> str:
+        return instance.Address
+
+    def status_of(self, instance: ServiceInstance) -> str:
+        return instance.status()
 
 
 class NoTokens:

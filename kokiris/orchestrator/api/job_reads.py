@@ -155,7 +155,7 @@ async def scale_status(call: Call) -> JobScaleStatusResponse:
 async def services(call: Call) -> list[ServiceRegistration]:
     """GET /v1/job/:id/services."""
     catalog = call.context.catalog
-    await call.block(("services",), of=catalog.topics)
+    await call.block(("instances",), of=catalog.topics)
     job_id = found(call).ID
     mine = (one for one in catalog.all_instances() if one.JobID == job_id and one.Namespace == call.namespace)
     return [registration(call, one) for one in mine if one.Provider == "nomad"]

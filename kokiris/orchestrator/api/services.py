@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from kokiris.discovery.model import ServiceInstance
+from kokiris.discovery.model import CRITICAL, ServiceInstance
 from kokiris.kernel.errors import BadInput, NotSupported
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.listing import by_id, page
@@ -18,7 +18,7 @@ from kokiris.orchestrator.api.responses import (
 
 
 def registration(call: Call, instance: ServiceInstance) -> ServiceRegistration:
-    """A catalog instance in Nomad's form. Nomad's own services are listed whether or not their checks pass."""
+    """A catalog instance in Nomad's form."""
     node = call.state.nodes.get(instance.NodeID)
     return ServiceRegistration(
         ID=instance.ID,
@@ -29,15 +29,15 @@ def registration(call: Call, instance: ServiceInstance) -> ServiceRegistration:
         JobID=instance.JobID,
         AllocID=instance.AllocID,
         Tags=instance.Tags,
-        Address=instance.Address,
+        Address=call.context.catalog.address_of(instance),
         Port=instance.Port,
         CreateIndex=instance.CreateIndex,
         ModifyIndex=instance.ModifyIndex,
     )
 
 
-def _native(call: Call) -> Iterable[ServiceInstance]:
-    for instance in call.context.catalog.all_instances():
+def _native(call: Call, instances: Iterable[ServiceInstance]) -> Iterable[ServiceInstance]:
+    for instance in instances:
         if instance.Provider == "nomad" and call.sees(instance.Namespace or "default"):
             yield instance
 
@@ -46,7 +46,7 @@ async def list_services(call: Call) -> list[ServiceRegistrationListStub]:
     """GET /v1/services: names and tags per namespace."""
     await call.block(("services",), of=call.context.catalog.topics)
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for instance in _native(call):
+    for instance in _native(call, call.context.catalog.all_instances()):
         found[instance.Namespace or "default"][instance.Service].update(instance.Tags)
     return [
         ServiceRegistrationListStub(
@@ -60,10 +60,14 @@ async def list_services(call: Call) -> list[ServiceRegistrationListStub]:
 
 
 async def read_service(call: Call) -> list[ServiceRegistration]:
-    """GET /v1/service/:name; `choose=<n>|<key>` picks n instances that stay the same for that key."""
-    await call.block(("services",), of=call.context.catalog.topics)
-    name = call.params["name"]
-    found = [registration(call, one) for one in _native(call) if one.Service == name]
+    """GET /v1/service/:name; `choose=<n>|<key>` picks n instances that stay the same for that key.
+
+    Instances whose checks fail are left out: whoever reads this list sends traffic to what is in it.
+    """
+    name, catalog = call.params["name"], call.context.catalog
+    await call.block(("service", name), of=catalog.topics)
+    healthy = [one for one in _native(call, catalog.instances_of(name)) if catalog.status_of(one) != CRITICAL]
+    found = [registration(call, one) for one in healthy]
     choose = call.query("choose")
     if choose:
         found = _chosen(found, choose)

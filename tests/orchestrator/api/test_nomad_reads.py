@@ -30,9 +30,9 @@ async def test_status_is_open_and_the_rest_is_not(api):
 async def test_every_other_route_needs_the_token(api, recorder, make_job):
     recorder.put_job(make_job())
     paths = (
-        "jobs job/web job/web/allocations allocations evaluations deployments nodes node/pools namespaces services vars "
-        "volumes plugins acl/tokens agent/self agent/members operator/scheduler/configuration metrics event/stream "
-        "client/stats operator/raft/configuration scaling/policies quotas sentinel/policies"
+        "jobs job/web job/web/allocations allocations evaluations deployments nodes node/pools namespaces services "
+        "vars volumes plugins acl/tokens agent/self agent/members operator/scheduler/configuration metrics "
+        "event/stream client/stats operator/raft/configuration scaling/policies quotas sentinel/policies"
     )
     for path in paths.split():
         status, body, _ = await api.get(f"/v1/{path}", headers={"X-Nomad-Token": "wrong"})
