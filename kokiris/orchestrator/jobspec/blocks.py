@@ -11,11 +11,11 @@ from kokiris.orchestrator.jobspec.taskblocks import (
     CONSTRAINT,
     IDENTITY,
     LOGS,
+    NETWORK,
     RESOURCES,
     VOLUME_MOUNT,
     shorthand,
 )
-from kokiris.orchestrator.jobspec.taskblocks import NETWORK as NETWORK
 
 AFFINITY = Spec(
     fields=fields("""

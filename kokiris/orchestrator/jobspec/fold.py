@@ -83,7 +83,7 @@ def _duration(value: Any, path: str) -> Any:
 
 def _value(value: Any, hint: Any, path: str) -> Any:
     """None for null, and for empty lists and maps: they are the same in Nomad."""
-    if value is None or value == [] or value == {}:
+    if value is None or value in ([], {}):
         return None
     hint = _without_none(hint)
     origin = get_origin(hint)

@@ -157,7 +157,7 @@ def bounded(value: Value) -> Value:
 
 
 def weigh(value: Value, limit: int) -> int:
-    """How many values it is made of, counting what is shared as often as it appears. Raises ValueProblem past `limit`."""
+    """How many values it is made of; what is shared counts as often as it appears. Raises ValueProblem past `limit`."""
     weight = 0
     pending = [value]
     while pending:
