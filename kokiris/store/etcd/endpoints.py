@@ -170,6 +170,13 @@ def describe(error: grpc.aio.AioRpcError) -> str:
     return " ".join(f"{error.code().name}: {error.details() or ''}".split())
 
 
+def never_sent(error: grpc.aio.AioRpcError) -> bool:
+    """Whether it is certain that no member has seen the request, so that even a commit may be sent again."""
+    words = error.details() or ""
+    unconnected = error.code() == grpc.StatusCode.UNAVAILABLE and words.startswith("failed to connect to all addresses")
+    return unconnected or words == "etcdserver: no leader"
+
+
 def _address(endpoint: str) -> str:
     address = endpoint.removeprefix("https://").removeprefix("http://").rstrip("/")
     host, _, port = address.rpartition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -14,7 +15,15 @@ import grpc.aio
 from kokiris.kernel.errors import StoreError
 from kokiris.store.contract import Batch, CommitResult, Condition, KeyValue, Lease, Range
 from kokiris.store.etcd import etcd_pb2 as pb
-from kokiris.store.etcd.endpoints import ATTEMPT_DEADLINE_S, HAS_LEADER, Endpoints, Member, describe
+from kokiris.store.etcd.endpoints import (
+    ATTEMPT_DEADLINE_S,
+    HAS_LEADER,
+    RETRY_PAUSE_S,
+    Endpoints,
+    Member,
+    describe,
+    never_sent,
+)
 from kokiris.store.etcd.watching import watch
 from kokiris.store.limits import check_commit
 
@@ -77,6 +86,11 @@ class EtcdStore:
             raise
         return store
 
+    @property
+    def endpoint(self) -> str:
+        """host:port of the member in use."""
+        return self._endpoints.current.address
+
     async def get(self, key: bytes) -> KeyValue | None:
         response = await _refusals(self._range(pb.RangeRequest(key=key)))
         return _key_value(response.kvs[0]) if response.kvs else None
@@ -100,23 +114,22 @@ class EtcdStore:
         puts = puts or {}
         check_commit(conditions, puts, deletes)
         request = _transaction(conditions, puts, deletes, lease.lease_id if lease is not None else 0)
-        member = await self._endpoints.reachable()
-        try:
-            response = await member.txn(request, timeout=COMMIT_DEADLINE_S, metadata=HAS_LEADER)
-        except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.NOT_FOUND:
+        while True:
+            member = await self._endpoints.reachable()
+            try:
+                response = await member.txn(request, timeout=COMMIT_DEADLINE_S, metadata=HAS_LEADER)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _REFUSED:
+                    raise _refused(error) from error
+                self._endpoints.suspect(member)
+                if never_sent(error):
+                    await asyncio.sleep(RETRY_PAUSE_S)
+                    continue
                 raise StoreError(
-                    f"lease {lease.lease_id if lease else 0} has expired",
-                    next_step="Take a new lease and write its keys again.",
+                    f"etcd {member.address} left a commit unanswered, it may or may not be kept: {describe(error)}",
+                    next_step="Read the object again before repeating the change.",
                 ) from error
-            if error.code() in _REFUSED:
-                raise _refused(error) from error
-            self._endpoints.suspect(member)
-            raise StoreError(
-                f"etcd {member.address} left a commit unanswered, it may or may not have been kept: {describe(error)}",
-                next_step="Read the object again before repeating the change.",
-            ) from error
-        return CommitResult(response.succeeded, response.header.revision)
+            return CommitResult(response.succeeded, response.header.revision)
 
     async def watch(self, prefix: bytes, from_revision: int) -> AsyncIterator[Batch]:
         async for batch in watch(self._endpoints, prefix, from_revision):
@@ -163,6 +176,7 @@ class EtcdStore:
 
 _REFUSED = frozenset(
     {
+        grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.FAILED_PRECONDITION,
@@ -209,6 +223,9 @@ async def _refusals(call: Awaitable[T]) -> T:
 
 
 def _refused(error: grpc.aio.AioRpcError) -> StoreError:
+    if error.code() == grpc.StatusCode.NOT_FOUND:
+        next_step = "Take a new lease and write its keys again."
+        return StoreError(f"the lease of a commit has expired: {describe(error)}", next_step=next_step)
     if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return StoreError(
             f"etcd refused: {describe(error)}",

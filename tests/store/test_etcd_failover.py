@@ -1,0 +1,106 @@
+"""Several members, one of which hangs (SIGSTOP) or dies: writes go on elsewhere, watches miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kokiris.kernel.errors import StoreError
+from kokiris.store.contract import Batch
+from kokiris.store.etcd.store import EtcdStore
+from kokiris.store.follow import Follower
+from tests.engines.etcd import Etcd, start_etcd
+
+pytestmark = pytest.mark.engine
+
+DEADLINE_S = 90.0
+ROOT = b"/failover/"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    made = start_etcd(tmp_path_factory.mktemp("cluster"), 3)
+    yield made
+    made.close()
+
+
+async def _write_on(store: EtcdStore, acknowledged: dict[int, bytes], unknown: set[bytes], name: str) -> None:
+    """One commit after the other, until cancelled."""
+    number = 0
+    while True:
+        number += 1
+        key = ROOT + f"{name}/{number}".encode()
+        try:
+            acknowledged[(await store.commit(puts={key: b"x"})).revision] = key
+        except StoreError:
+            unknown.add(key)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+async def test_the_member_in_use_is_lost(cluster: Etcd, how: signal.Signals) -> None:
+    store = await EtcdStore.open(cluster.endpoints, tls=cluster.tls)
+    seen: list[Batch] = []
+    follower = Follower(store, ROOT, lambda found: None, lambda revision, events: seen.append(Batch(revision, events)))
+    await follower.start()
+    start = follower.revision
+    acknowledged: dict[int, bytes] = {}
+    unknown: set[bytes] = set()
+    writing = asyncio.create_task(_write_on(store, acknowledged, unknown, how.name))
+    in_use = next(member for member in cluster.members if member.endpoint == store.endpoint)
+    try:
+        await _until(lambda: len(acknowledged) >= 20)
+        in_use.send(how)
+        count = len(acknowledged)
+        await _until(lambda: len(acknowledged) >= count + 50)  # while the member is still lost
+        await asyncio.wait_for(follower.wait_for(max(acknowledged)), DEADLINE_S)
+        assert store.endpoint != in_use.endpoint
+    finally:
+        in_use.send(signal.SIGCONT)
+        if how == signal.SIGKILL:
+            in_use.kill()
+            in_use.start()
+        await asyncio.to_thread(cluster.wait_healthy)
+        writing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+    last = await store.commit(puts={ROOT + b"last": b"x"})
+    await asyncio.wait_for(follower.wait_for(last.revision), DEADLINE_S)
+    revisions = [batch.revision for batch in seen]
+    assert revisions == list(range(start + 1, last.revision + 1)), "each commit once, in order"
+    events = {event.key: event for batch in seen for event in batch.events}
+    assert {revision: events[key].mod_revision for revision, key in acknowledged.items()} == {
+        revision: revision for revision in acknowledged
+    }
+    assert events.keys() <= {*acknowledged.values(), *unknown, ROOT + b"last"}
+    await follower.stop()
+    await store.close()
+
+
+async def test_no_member_answers(cluster: Etcd) -> None:
+    """A clear error instead of waiting for ever; afterwards the same store works again."""
+    store = await EtcdStore.open(cluster.endpoints, tls=cluster.tls)
+    for member in cluster.members:
+        member.send(signal.SIGSTOP)
+    try:
+        calls = (store.get(b"/a"), store.commit(puts={b"/a": b"x"}), store.lease(5))
+        errors = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), DEADLINE_S)
+        assert [type(error) for error in errors] == [StoreError] * 3
+    finally:
+        for member in cluster.members:
+            member.send(signal.SIGCONT)
+    await asyncio.to_thread(cluster.wait_healthy)
+    assert (await store.commit(puts={b"/a": b"y"})).succeeded
+    await store.close()
+
+
+async def _until(holding: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not holding():
+        assert time.monotonic() < end, "the condition never held"
+        await asyncio.sleep(0.02)
