@@ -134,6 +134,8 @@ class RescheduleEvent(msgspec.Struct, kw_only=True):
     RescheduleTime: int = 0
     PrevAllocID: str = ""
     PrevNodeID: str = ""
+    Delay: int = 0
+    """The back-off before this attempt, ns: the next one grows from it."""
 
 
 class RescheduleHistory(msgspec.Struct, kw_only=True):

@@ -51,7 +51,7 @@ class Decision:
         return not (self.segments or self.desired or self.clients or self.deployments or len(self.evaluations) > 1)
 
     def puts(self, keys: Keys) -> dict[bytes, bytes]:
-        """Everything to store, encoded; commit it in one go (add the deletion of the stopped allocations' instances)."""
+        """Everything to store, encoded; to be committed at once (with the deletion of the stopped ones' instances)."""
         encode = msgspec.msgpack.encode
         puts = {plan_key(keys, segment): encode(segment) for segment in self.segments}
         puts |= {keys.alloc_desired(alloc_id): encode(desired) for alloc_id, desired in self.desired.items()}
