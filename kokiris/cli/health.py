@@ -47,13 +47,14 @@ def collect(config: Config, layout: Layout) -> Health:
     """Looks at processes, doors and jobs now."""
     processes = [_process(layout, name) for name in expected_processes(config)]
     names = config.addresses
+    token = token_of(layout)
     doors = [
         _door(config, layout, names.nomad, "/v1/status/leader"),
-        _door(config, layout, names.consul, "/v1/status/leader"),
+        _door(config, layout, names.consul, "/v1/status/leader", token),
         _door(config, layout, names.traefikadmin, "/ping"),
     ]
     well = all(one.pid for one in processes) and all(one.status == "answers" for one in doors)
-    return Health(well, processes, doors, _jobs(config, layout))
+    return Health(well, processes, doors, _jobs(config, layout, token))
 
 
 def expected_processes(config: Config) -> list[str]:
@@ -71,18 +72,18 @@ def _process(layout: Layout, name: str) -> ProcessHealth:
     return ProcessHealth(name, record.pid, "running") if record else ProcessHealth(name, 0, "not running")
 
 
-def _door(config: Config, layout: Layout, host: str, path: str) -> DoorHealth:
+def _door(config: Config, layout: Layout, host: str, path: str, token: str = "") -> DoorHealth:
     address = door_address(config, host)
     try:
-        status, _ = vip_get(config, layout, host, path)
+        status, _ = vip_get(config, layout, host, path, token=token)
     except OSError as error:
         return DoorHealth(address, f"does not answer: {error}")
     return DoorHealth(address, "answers" if status == 200 else f"answers {status}")
 
 
-def _jobs(config: Config, layout: Layout) -> list[JobHealth]:
+def _jobs(config: Config, layout: Layout, token: str) -> list[JobHealth]:
     try:
-        status, body = vip_get(config, layout, config.addresses.nomad, "/v1/jobs?namespace=*", token=token_of(layout))
+        status, body = vip_get(config, layout, config.addresses.nomad, "/v1/jobs?namespace=*", token=token)
     except OSError:
         return []
     if status != 200:

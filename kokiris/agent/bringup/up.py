@@ -175,7 +175,7 @@ def wait_ready(config: Config, layout: Layout, say: Say, timeout_s: float = READ
     steps: list[tuple[str, str, Callable[[], str]]] = [
         ("server", "server.log", lambda: _leader(config, layout)),
         ("worker", "worker.log", lambda: _ready_node(config, layout, token)),
-        ("discovery", "server.log", lambda: _door(config, layout, config.addresses.consul, "/v1/status/leader")),
+        ("discovery", "server.log", lambda: _door(config, layout, config.addresses.consul, "/v1/status/leader", token)),
         ("routing", "edge.log", lambda: _door(config, layout, config.addresses.traefikadmin, "/ping")),
     ]
     deadline = time.monotonic() + timeout_s
@@ -197,9 +197,9 @@ def _leader(config: Config, layout: Layout) -> str:
     return _door(config, layout, config.addresses.nomad, "/v1/status/leader")
 
 
-def _door(config: Config, layout: Layout, host: str, path: str) -> str:
+def _door(config: Config, layout: Layout, host: str, path: str, token: str = "") -> str:
     try:
-        status, body = vip_get(config, layout, host, path)
+        status, body = vip_get(config, layout, host, path, token=token)
     except OSError as error:
         return f"https://{host}{path} does not answer ({error})"
     return "" if status == 200 else f"https://{host}{path} answers {status} {body[:100].decode(errors='replace')}"
