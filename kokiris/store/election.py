@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from kokiris.kernel.errors import StoreError
 from kokiris.store.contract import Compacted, Condition, Lease, Store
@@ -95,14 +96,11 @@ class Leadership:
 
     async def _until_vacant(self, revision: int) -> None:
         """Waits for a change of the key after `revision`, or for `stop`."""
-        waiting = asyncio.create_task(self._changed(revision))
-        stopping = asyncio.create_task(self._stopping.wait())
+        ends = [asyncio.create_task(self._changed(revision)), asyncio.create_task(self._stopping.wait())]
         try:
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (waiting, stopping):
-                task.cancel()
-            await asyncio.gather(waiting, stopping, return_exceptions=True)
+            await _cancel(ends)
 
     async def _changed(self, revision: int) -> None:
         try:
@@ -117,12 +115,17 @@ class Leadership:
     ) -> None:
         log.info("election: %s leads", self._identity.decode())
         try:
-            keeping = asyncio.create_task(self._keep(lease))
+            fence = self.fence
+            ends = [
+                asyncio.create_task(self._keep(lease)),
+                asyncio.create_task(self._changed(fence.mod_revision)),  # someone else took or removed the key
+                asyncio.create_task(self._stopping.wait()),
+            ]
             try:
-                await on_elected(self.fence)
-                await keeping
+                await on_elected(fence)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                keeping.cancel()
+                await _cancel(ends)
         finally:
             self._fence = None
             log.info("election: %s leads no more", self._identity.decode())
@@ -160,3 +163,9 @@ class Leadership:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
