@@ -14,6 +14,7 @@ from kokiris.kernel.errors import Busy
 from kokiris.store.contract import Condition, Lease, Store
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 ATTEMPTS = 50
 
@@ -34,7 +35,13 @@ class Change(Generic[T]):
 
     def require(self, key: bytes, mod_revision: int) -> None:
         """Write only while `key` is at `mod_revision` (0: absent)."""
-        self.conditions.append(Condition(key, mod_revision))
+        condition = Condition(key, mod_revision)
+        if condition not in self.conditions:
+            self.conditions.append(condition)
+
+    def giving(self, result: R) -> Change[R]:
+        """The same writes with another result."""
+        return Change(result, self.conditions, self.puts, self.deletes)
 
 
 class CatalogWriter:

@@ -9,6 +9,7 @@ import msgspec
 
 from kokiris.discovery.catalog import Catalog
 from kokiris.discovery.release import EdgeReport, ReleaseLedger
+from kokiris.discovery.view import view
 from kokiris.http.app import read_json, send_json, while_connected
 from kokiris.http.blocking import block
 from kokiris.kernel.errors import BadInput
@@ -49,58 +50,6 @@ class _Released:
             raise BadInput(f'Invalid wait time "{wait}"') from None
         left = await while_connected(req, self._ledger.wait_released(instances, wait_s))
         send_json(req, resp, {"Released": not left, "Unreleased": left})
-
-
-class InstanceView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An instance as DNS needs it. `Status` includes the node's."""
-
-    Node: str
-    ID: str
-    Service: str
-    Address: str = ""
-    """Of the instance itself; empty: its node's."""
-    Port: int = 0
-    Tags: list[str] = msgspec.field(default_factory=list)
-    Weight: int = 1
-    Status: str = "passing"
-
-
-class NodeView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A node as DNS needs it."""
-
-    Node: str
-    Address: str = ""
-    Meta: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class CatalogView(msgspec.Struct, kw_only=True):
-    """The whole catalog at `Index`."""
-
-    Index: int
-    Nodes: list[NodeView]
-    Instances: list[InstanceView]
-
-
-def view(catalog: Catalog, index: int) -> CatalogView:
-    """The catalog as it is now, compactly."""
-    instances = []
-    for one in catalog.all_instances():
-        status = catalog.status_of(one)
-        weight = one.Weights.get("Warning" if status == "warning" else "Passing", 1)
-        instances.append(
-            InstanceView(
-                Node=one.Node,
-                ID=one.ID,
-                Service=one.Service,
-                Address=one.Address,
-                Port=one.Port,
-                Tags=one.Tags,
-                Weight=weight,
-                Status=status,
-            )
-        )
-    nodes = [NodeView(Node=one.Node, Address=one.Address, Meta=one.Meta) for one in catalog.nodes.values()]
-    return CatalogView(Index=index, Nodes=nodes, Instances=instances)
 
 
 class _Snapshot:
