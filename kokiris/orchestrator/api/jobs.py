@@ -12,7 +12,7 @@ from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.derived import children_of, job_now, status_of
 from kokiris.orchestrator.api.language import canonical, parse
 from kokiris.orchestrator.api.listing import by_creation, by_namespace, page
-from kokiris.orchestrator.api.registration import checked_job, findings, multi_error
+from kokiris.orchestrator.api.registration import checked_job, findings
 from kokiris.orchestrator.api.requests import (
     JobPlanRequest,
     JobRegisterRequest,
@@ -28,6 +28,7 @@ from kokiris.orchestrator.api.responses import (
     JobValidateResponse,
 )
 from kokiris.orchestrator.commands import JobResult
+from kokiris.orchestrator.jobspec import multi_error
 from kokiris.orchestrator.model.deployment import Deployment
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.shapes import deployment_status

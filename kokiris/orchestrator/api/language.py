@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kokiris.orchestrator import jobspec
@@ -22,24 +22,6 @@ def parse(source: str, variables: str) -> Mapping[str, Any]:
 def canonical(raw: Mapping[str, Any], namespace: str) -> Job:
     """The canonical job; `namespace` "" keeps its own. Raises BadInput naming the field that does not fit."""
     return jobspec.canonical(raw, namespace=namespace or None)
-
-
-def validate(job: Job) -> Sequence[str]:
-    from kokiris.orchestrator.jobspec import validate as call  # noqa: PLC0415
-
-    return call(job)
-
-
-def unsupported(job: Job) -> Sequence[str]:
-    from kokiris.orchestrator.jobspec import unsupported as call  # noqa: PLC0415
-
-    return call(job)
-
-
-def warnings(job: Job) -> Sequence[str]:
-    from kokiris.orchestrator.jobspec import warnings as call  # noqa: PLC0415
-
-    return call(job)
 
 
 def job_diff(old: Job | None, new: Job | None) -> Any:

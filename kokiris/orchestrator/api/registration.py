@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from kokiris.kernel.errors import NotSupported
 from kokiris.orchestrator.api.call import Call
-from kokiris.orchestrator.api.language import unsupported, validate, warnings
 from kokiris.orchestrator.core.refusal import Refused
+from kokiris.orchestrator.jobspec import multi_error, unsupported, validate, warnings
 from kokiris.orchestrator.model.job import Job
 
 
@@ -43,12 +43,6 @@ def checked_job(call: Call, job: Job) -> tuple[Job, str]:
     if found.unsupported:
         raise NotSupported("not supported by this version: " + "; ".join(found.unsupported))
     return found.job, found.warnings
-
-
-def multi_error(errors: Sequence[str]) -> str:
-    """Several errors in one text, as Nomad's clients show them."""
-    noun = "error" if len(errors) == 1 else "errors"
-    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
 
 
 def multi_warning(hints: Sequence[str]) -> str:
