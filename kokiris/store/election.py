@@ -68,6 +68,7 @@ class Leadership:
                 continue
             if lease is not None:
                 await self._reign(lease, on_elected, on_lost)
+                await self._pause(RETRY_S)  # whoever lost the lead lets the others have a try
 
     async def stop(self) -> None:
         """Gives the lead back at once, so that another takes over without waiting for the lease. Idempotent."""
