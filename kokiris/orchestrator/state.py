@@ -40,6 +40,7 @@ LIST_TOPICS: tuple[Topic, ...] = (
 _JOB_TOPICS = ("job", "job_versions", "job_evals", "job_allocs", "job_deployments")
 
 OPEN_EVALS = frozenset({"pending", "blocked"})
+OPEN_DEPLOYMENTS = frozenset({"running", "paused", "pending", "blocked", "unblocking", "initializing"})
 REMEMBERED_TOPICS = 10_000
 """How many topics of deleted objects keep their index, so that whoever waits on one is woken and answered."""
 
@@ -79,6 +80,8 @@ class State:
         self._allocs_by_node: dict[str, dict[str, Alloc]] = defaultdict(dict)
         self.open_evals: dict[str, Evaluation] = {}
         """Those pending or blocked."""
+        self.open_deployments: dict[str, Deployment] = {}
+        """Those that may still change."""
         self._gone: deque[tuple[Topic, int]] = deque()
         self._evals_by_job: dict[JobKey, set[str]] = defaultdict(set)
         self._deployments_by_job: dict[JobKey, set[str]] = defaultdict(set)
@@ -295,6 +298,7 @@ class State:
 
     def _apply_deployment(self, rest: list[str], event: Event) -> Iterable[Topic]:
         before = self.deployments.pop(rest[0], None)
+        self.open_deployments.pop(rest[0], None)
         after = before
         if before is not None:
             _discard(self._deployments_by_job, (before.Namespace, before.JobID), before.ID)
@@ -304,6 +308,8 @@ class State:
             after = _decode(event, Deployment)
             after.CreateIndex, after.ModifyIndex = event.create_revision, event.mod_revision
             self.deployments[after.ID] = after
+            if after.Status in OPEN_DEPLOYMENTS:
+                self.open_deployments[after.ID] = after
             self._deployments_by_job[(after.Namespace, after.JobID)].add(after.ID)
         if after is None:
             return ()

@@ -13,11 +13,13 @@ from kokiris.orchestrator.commands import DeploymentResult, JobResult, NodeResul
 from kokiris.orchestrator.core.allocs import Allocs
 from kokiris.orchestrator.core.commits import Applied, Commits
 from kokiris.orchestrator.core.context import CatalogView, Context
+from kokiris.orchestrator.core.deployments import Deployments
 from kokiris.orchestrator.core.job_changes import JobChanges
 from kokiris.orchestrator.core.jobs import Jobs
 from kokiris.orchestrator.core.liveness import Liveness
 from kokiris.orchestrator.core.nodes import Nodes
 from kokiris.orchestrator.core.planning import Capacity, Planning
+from kokiris.orchestrator.core.rollouts import Rollouts
 from kokiris.orchestrator.core.settings import Settings
 from kokiris.orchestrator.keys import Keys
 from kokiris.orchestrator.model.infra import JobSubmission, Namespace, SchedulerConfig
@@ -70,6 +72,7 @@ class Core:
         self.nodes = Nodes(self._context)
         self.allocs = Allocs(self._context)
         self.liveness = Liveness(self._context, self.nodes)
+        self.deployments = Deployments(self._context, self.jobs)
         self.settings = Settings(self._context)
         self._leading: list[asyncio.Task[None]] = []
 
@@ -80,7 +83,8 @@ class Core:
         await self._context.commits.visible(fence.mod_revision)
         await self.settings.ensure_built_in(fence)
         planning = Planning(self._context, self._cluster, self._capacity)
-        works = {"planning": planning.run, "liveness": self.liveness.run}
+        rollouts = Rollouts(self._context, self.jobs)
+        works = {"planning": planning.run, "liveness": self.liveness.run, "rollouts": rollouts.run}
         self._leading = [
             asyncio.create_task(_kept_going(name, work, fence), name=f"leader {name}") for name, work in works.items()
         ]
@@ -178,16 +182,16 @@ class Core:
     # ---- deployments -------------------------------------------------------------------------------------------
 
     async def promote_deployment(self, deployment_id: str, groups: list[str] | None) -> DeploymentResult:
-        raise NotImplementedError
+        return await self.deployments.promote(deployment_id, groups)
 
     async def pause_deployment(self, deployment_id: str, pause: bool) -> DeploymentResult:
-        raise NotImplementedError
+        return await self.deployments.pause(deployment_id, pause)
 
     async def fail_deployment(self, deployment_id: str) -> DeploymentResult:
-        raise NotImplementedError
+        return await self.deployments.fail(deployment_id)
 
     async def set_alloc_health(self, deployment_id: str, healthy: list[str], unhealthy: list[str]) -> DeploymentResult:
-        raise NotImplementedError
+        return await self.deployments.set_health(deployment_id, healthy, unhealthy)
 
     # ---- settings ----------------------------------------------------------------------------------------------
 

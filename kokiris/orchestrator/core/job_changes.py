@@ -13,8 +13,7 @@ from kokiris.orchestrator.core.refusal import Refused
 from kokiris.orchestrator.core.specification import scaled
 from kokiris.orchestrator.core.versions import known_job
 from kokiris.orchestrator.model.job import Job
-
-ACTIVE_DEPLOYMENT = frozenset({"running", "paused", "pending", "blocked", "unblocking", "initializing"})
+from kokiris.orchestrator.state import OPEN_DEPLOYMENTS
 
 
 class JobChanges:
@@ -35,7 +34,7 @@ class JobChanges:
                 raise BadInput("scaling action should not contain count if error is true")
             wanted = scaled(job, group, count)
             newest = next(iter(self._context.state.deployments_of_job(namespace, job_id)), None)
-            if newest is not None and newest.Status in ACTIVE_DEPLOYMENT and newest.JobCreateIndex == job.CreateIndex:
+            if newest is not None and newest.Status in OPEN_DEPLOYMENTS and newest.JobCreateIndex == job.CreateIndex:
                 raise BadInput(
                     "job scaling blocked due to active deployment",
                     next_step="Wait for the deployment to end, promote it or fail it.",
