@@ -20,6 +20,7 @@ from kokiris.discovery.api import (
     session,
     status,
     txn,
+    ui,
 )
 from kokiris.discovery.api import catalog as catalog_api
 from kokiris.discovery.api.call import Endpoint, Handler
@@ -136,6 +137,8 @@ def make_consul_app(
     for path, resource, handlers in ROUTES:
         app.add_route(path, Endpoint(context, resource, **handlers))
     app.add_sink(kv.KvDoor(context), kv.PREFIX)
+    if authenticator is not None:
+        ui.add_pages(app, catalog, authenticator)
     return app
 
 
@@ -146,9 +149,9 @@ def _speak_consul_errors(app: App) -> None:
             405: f"method {req.method} not allowed",
         }
         resp.status = error.status
-        resp.content_type = TEXT_TYPE
-        resp.text = texts.get(error.status_code, error.title or "error")
         for name, value in dict(error.headers or {}).items():
             resp.set_header(name, value)
+        resp.content_type = TEXT_TYPE
+        resp.text = texts.get(error.status_code, error.title or "error")
 
     app.add_error_handler(falcon.HTTPError, on_http_error)

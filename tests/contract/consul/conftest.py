@@ -11,5 +11,7 @@ from tests.discovery.conftest import api as api  # noqa: PLC0414 - the fixture, 
 
 @pytest.fixture
 def client(api: Api) -> consul.Consul:
-    """With the management token."""
-    return consul.Consul(host="127.0.0.1", port=api.port, token=SECRET)
+    """With the management token, also for the calls for which this library forgets to send it."""
+    made = consul.Consul(host="127.0.0.1", port=api.port, token=SECRET)
+    made.http.session.headers["X-Consul-Token"] = SECRET
+    return made
