@@ -22,9 +22,7 @@ from kokiris.routing.model import (
     warning,
 )
 from kokiris.routing.rules import hosts
-from kokiris.routing.tags import PREFIX, TagSet, read_tags
-
-FALLBACK_TAG = "traefik"
+from kokiris.routing.tags import PREFIX, RouterTags, TagSet, read_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def read_service(service: CatalogService, platform: Platform) -> Part:
             problems=(
                 *router.problems,
                 *conflict,
-                *_reserved(hosts(router.expression) if router.expression else [], platform),
+                *_reserved(router, platform),
             ),
         )
         for router in asked.routers
@@ -136,10 +134,16 @@ def _conflict(service: CatalogService, tags: tuple[str, ...]) -> tuple[Problem, 
     )
 
 
-def _reserved(named: list[str], platform: Platform) -> tuple[Problem, ...]:
-    taken = [host for host in named if host in platform.hosts]
+def _reserved(router: RouterTags, platform: Platform) -> tuple[Problem, ...]:
+    named = hosts(router.expression) if router.expression is not None else []
     return tuple(
-        error("rule", f"{host} is an address of the platform", "Use a domain name of your own.") for host in taken
+        error(
+            f"{PREFIX}http.routers.{router.name}.rule",
+            f"{host} is an address of the platform",
+            "Use a domain name of your own.",
+        )
+        for host in named
+        if host in platform.hosts
     )
 
 

@@ -115,7 +115,10 @@ class _Reader:
     def _unknown(self, written: str, key: str) -> None:
         near = did_you_mean(key.lower())
         fix = f"Did you mean {PREFIX}{near}?" if near else "Remove it; docs/compatibility.md lists the tags there are."
-        self._place(key).append(warning(written, "is not a tag of Traefik", fix))
+        place = self._place(key)
+        # A misspelt option of a router could be the one that protects it: such a router is not served.
+        report = warning if place is self._problems else error
+        place.append(report(written, "is not a tag of Traefik", fix))
 
     def _place(self, key: str) -> list[Problem]:
         """The problems of the router or service that `key` names, else those of the whole set."""

@@ -9,7 +9,10 @@ import aiohttp
 
 from kokiris.access.authority import due, new_key_and_request
 from kokiris.access.tls import client_context
+from kokiris.http.serve import HttpServer
 from kokiris.infra.config import Config, Layout
+from kokiris.routing.api.app import Panel, panel_app
+from kokiris.routing.api.signin import SignIn
 from kokiris.routing.certificates import Authority, CertificateStore
 from kokiris.routing.edge import Edge
 from kokiris.routing.feed import Caller, Feed
@@ -43,6 +46,15 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         send_report=servers.report,
     )
     certificates.on_ready = wake.set
+    panel = Panel(
+        infra=str(config.name),
+        entry_points={"web": f":{config.ports.http}", "websecure": f":{config.ports.https}"},
+        status=lambda: edge.status,
+        certificates=certificates,
+        sign_in=SignIn(lambda secret: _opens(servers, secret)),
+    )
+    door = HttpServer(panel_app(panel), host=config.bind_address, port=config.ports.panel)
+    await door.start()
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in (
@@ -61,7 +73,14 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         for task in (*tasks, stopping):
             task.cancel()
         await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        await door.stop()
         await caller.close()
+
+
+async def _opens(servers: Servers, secret: str) -> bool:
+    """The panel shows every tenant's routes: it is for the management token."""
+    owner = await servers.who(secret)
+    return owner is not None and owner.kind == "management"
 
 
 def _key_and_request(names: Sequence[str]) -> tuple[bytes, bytes]:

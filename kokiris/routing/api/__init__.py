@@ -1,0 +1,1 @@
+"""The panel: Traefik's read API and a plain page over it."""

@@ -1,0 +1,229 @@
+"""The panel's HTTP door: `/api/…` as Traefik's, `/ping`, `/dashboard/`, and `/api/explain`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import falcon.asgi
+from falcon import uri
+
+import kokiris
+from kokiris.http.app import TEXT_TYPE, asgi, make_app, read_body, send_json
+from kokiris.http.serve import AsgiApp
+from kokiris.kernel.clock import rfc3339
+from kokiris.kernel.errors import KokirisError, NotFound, Unauthenticated
+from kokiris.routing.api import page, views
+from kokiris.routing.api.certificates import CertificateShapes
+from kokiris.routing.api.explain import explain
+from kokiris.routing.api.listing import page_of
+from kokiris.routing.api.signin import COOKIE, SESSION_S, SignIn
+from kokiris.routing.certificates import CertificateStore
+from kokiris.routing.edge import EdgeStatus
+
+Shapes = Callable[[], list[dict[str, Any]]]
+
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+PAGE_ROWS = 200
+SIGN_IN_LIMIT_BYTES = 8192
+
+
+class Panel:
+    """What the resources below share."""
+
+    def __init__(
+        self,
+        *,
+        infra: str,
+        entry_points: dict[str, str],
+        status: Callable[[], EdgeStatus],
+        certificates: CertificateStore,
+        sign_in: SignIn,
+    ) -> None:
+        self.infra = infra
+        self.entry_points = [
+            {"name": name, "address": address, "provider": "kokiris", "status": "enabled"}
+            for name, address in entry_points.items()
+        ]
+        self.status = status
+        self.sign_in = sign_in
+        self.started = rfc3339(time.time_ns())
+        self._certificates = certificates
+        self._shapes = CertificateShapes()
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """All that are served, the default first."""
+        paths = [self._certificates.path_of(""), *self._certificates.have().values()]
+        return self._shapes.of(paths)
+
+    def routers(self, protocol: str = "http") -> list[dict[str, Any]]:
+        now = self.status()
+        return views.routers(now.configuration, now.plan, protocol)
+
+    def services(self) -> list[dict[str, Any]]:
+        now = self.status()
+        return views.services(now.configuration, now.plan)
+
+    def overview(self) -> dict[str, Any]:
+        now = self.status()
+        return views.overview(now.configuration, now.plan, self.certificates())
+
+
+class Document:
+    """One JSON document."""
+
+    def __init__(self, panel: Panel, content: Callable[[falcon.asgi.Request], Any]) -> None:
+        self._panel = panel
+        self._content = content
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        await self._panel.sign_in.require(req)
+        send_json(req, resp, self._content(req))
+
+
+class Listing:
+    """A list in pages, and each of its items by name."""
+
+    def __init__(self, panel: Panel, kind: str, items: Shapes) -> None:
+        self._panel = panel
+        self._kind = kind
+        self._items = items
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        await self._panel.sign_in.require(req)
+        query = {name: value[0] if isinstance(value, list) else value for name, value in req.params.items()}
+        found = page_of(self._items(), query)
+        resp.set_header("X-Next-Page", str(found.next_page))
+        send_json(req, resp, found.items)
+
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        await self._panel.sign_in.require(req)
+        found = next((item for item in self._items() if item["name"] == name), None)
+        if found is None:
+            raise NotFound(f"{self._kind} not found: {name}")
+        send_json(req, resp, found)
+
+
+class Dashboard:
+    """The page, or the form that asks for the token."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _html(resp)
+        try:
+            await self._panel.sign_in.require(req)
+        except Unauthenticated:
+            resp.text = page.sign_in(self._panel.infra)
+            resp.status = 401
+            return
+        search = req.get_param("search", default="") or ""
+        query = {"search": search, "per_page": str(PAGE_ROWS)}
+        certificates = self._panel.certificates()
+        resp.text = page.dashboard(
+            self._panel.infra,
+            self._panel.overview(),
+            page_of(self._panel.routers() + self._panel.routers("tcp") + self._panel.routers("udp"), query).items,
+            page_of(self._panel.services(), query).items,
+            [one for one in certificates if search.lower() in " ".join(one["sans"])][:PAGE_ROWS],
+            search=search,
+            haproxy_error=self._panel.status().haproxy_error,
+        )
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Signs in: the token comes in the body, never in a URL."""
+        body = (await read_body(req, SIGN_IN_LIMIT_BYTES)).decode("utf-8", "replace")
+        secret = uri.parse_query_string(body, keep_blank=True).get("token", "")
+        try:
+            session = await self._panel.sign_in.open(secret.strip() if isinstance(secret, str) else "")
+            problem = "" if session else "This token opens nothing here."
+        except KokirisError as error:
+            session, problem = None, f"{error.message}. {error.next_step}"
+        if session is None:
+            _html(resp)
+            resp.status = 403
+            resp.text = page.sign_in(self._panel.infra, problem)
+            return
+        resp.set_cookie(
+            COOKIE, session, max_age=int(SESSION_S), http_only=True, secure=True, same_site="Strict", path="/"
+        )
+        resp.status = 303
+        resp.location = "/dashboard/"
+
+
+class Redirect:
+    """To the dashboard, whose address ends with a slash."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.status = 302
+        resp.location = "/dashboard/"
+
+
+class Ping:
+    """Open to everybody: it says only that the edge runs."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.content_type = TEXT_TYPE
+        resp.text = "OK"
+
+    on_head = on_get
+
+
+def _html(resp: falcon.asgi.Response) -> None:
+    resp.content_type = "text/html; charset=utf-8"
+    for name, value in _SECURITY_HEADERS.items():
+        resp.set_header(name, value)
+
+
+def _json_error(resp: falcon.asgi.Response, error: KokirisError) -> None:
+    """Traefik's form: `{"message": …}`; the next step is ours."""
+    resp.status = error.http_status
+    resp.media = {"message": error.message, "nextStep": error.next_step}
+
+
+def panel_app(panel: Panel) -> AsgiApp:
+    """The whole door."""
+    app = make_app(_json_error)
+
+    def listing(path: str, kind: str, items: Shapes) -> None:
+        resource = Listing(panel, kind, items)
+        app.add_route(path, resource)
+        app.add_route(f"{path}/{{name}}", resource, suffix="one")
+
+    def status() -> EdgeStatus:
+        return panel.status()
+
+    listing("/api/entrypoints", "entry point", lambda: panel.entry_points)
+    listing("/api/http/routers", "router", panel.routers)
+    listing("/api/http/services", "service", panel.services)
+    listing("/api/http/middlewares", "middleware", list)
+    listing("/api/tcp/routers", "router", lambda: panel.routers("tcp"))
+    listing("/api/tcp/services", "service", list)
+    listing("/api/tcp/middlewares", "middleware", list)
+    listing("/api/udp/routers", "router", lambda: panel.routers("udp"))
+    listing("/api/udp/services", "service", list)
+    listing("/api/certificates", "certificate", panel.certificates)
+    version = {"Version": kokiris.__version__, "Codename": "kokiris", "startDate": panel.started}
+    for path, content in (
+        ("/api/overview", lambda _: panel.overview()),
+        ("/api/version", lambda _: version),
+        ("/api/rawdata", lambda _: views.raw_data(status().configuration, status().plan)),
+        ("/api/explain", lambda req: explain(req.get_param("url", default="") or "", status().configuration)),
+    ):
+        app.add_route(path, Document(panel, content))
+    app.add_route("/ping", Ping())
+    app.add_route("/", Redirect())
+    app.add_route("/dashboard", Redirect())
+    dashboard = Dashboard(panel)
+    app.add_route("/dashboard/", dashboard)
+    app.add_route("/dashboard/sign-in", dashboard)
+    return asgi(app)
