@@ -32,11 +32,6 @@ class Ask:
         return fixed + list(self.dynamic_labels)
 
     @property
-    def dynamic_needed(self) -> int:
-        """How many free dynamic ports a node must have; a static port may lie in their range and take one."""
-        return len(self.dynamic_labels) + len(self.static_ports) if self.dynamic_labels else 0
-
-    @property
     def fixed_values(self) -> list[int]:
         """The host ports of the fixed labels, in the order of `labels`."""
         return [port for _, port in (*self.static_ports, *self.shared_ports)]

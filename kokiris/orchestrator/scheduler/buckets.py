@@ -89,7 +89,7 @@ def _fits_again(candidates: Candidates, row: int) -> bool:
         cpu + ask.cpu_mhz <= has_cpu
         and memory + ask.memory_mb <= has_memory
         and disk + ask.disk_mb <= has_disk
-        and draft.free_dynamic[row] >= ask.dynamic_needed
+        and draft.free_dynamic[row] >= len(ask.dynamic_labels)
     )
 
 

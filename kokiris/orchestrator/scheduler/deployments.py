@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from kokiris.kernel.clock import ZERO_TIME, parse_rfc3339_ns, rfc3339
+from kokiris.kernel.errors import BadInput
 from kokiris.orchestrator.jobspec.change import is_destructive
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.deployment import Deployment, DeploymentState
@@ -168,6 +169,49 @@ def fail_by_user(deployment: Deployment, job: Job, now_ns: int, versions: Mappin
     decision = DeploymentDecision(deployment=structs.replace(deployment, ModifyTime=now_ns), changed=True)
     _fail(decision, job, FAILED_BY_USER, versions)
     return decision
+
+
+def promote(deployment: Deployment, groups: Sequence[str] | None, now_ns: int) -> Deployment:
+    """With the canaries of `groups` (None: all) accepted; the progress clock starts anew.
+
+    Raises BadInput when a named group has no canaries, or they are not all healthy yet.
+    """
+    states = deployment.TaskGroups or {}
+    names = list(groups) if groups is not None else [name for name, one in states.items() if one.DesiredCanaries]
+    if not names:
+        raise BadInput(f"deployment {deployment.ID!r} has no canaries to promote")
+    promoted = {name: structs.replace(one) for name, one in states.items()}
+    for name in names:
+        one = promoted.get(name)
+        if one is None or not one.DesiredCanaries:
+            raise BadInput(f"group {name!r} of deployment {deployment.ID!r} has no canaries to promote")
+        if one.HealthyAllocs < one.DesiredCanaries and not one.Promoted:
+            raise BadInput(
+                f"Task group {name!r} has {one.HealthyAllocs}/{one.DesiredCanaries} healthy allocations",
+                next_step="Wait until all canaries are healthy, or fail the deployment.",
+            )
+        one.Promoted = True
+        if one.ProgressDeadline:
+            one.RequireProgressBy = rfc3339(now_ns + one.ProgressDeadline)
+    changed = structs.replace(deployment, TaskGroups=promoted, ModifyTime=now_ns)
+    waiting = any(one.DesiredCanaries and not one.Promoted for one in promoted.values())
+    if changed.Status == "running":
+        changed.StatusDescription = RUNNING_NEEDS_PROMOTION if waiting else RUNNING
+    return changed
+
+
+def paused(deployment: Deployment, job: Job, now_ns: int, *, pause: bool) -> Deployment:
+    """The deployment held, or going on; its progress clock starts anew when it goes on."""
+    changed = structs.replace(deployment, ModifyTime=now_ns, Status="paused" if pause else "running")
+    changed.StatusDescription = PAUSED if pause else running_description(changed, job)
+    if not pause:
+        changed.TaskGroups = {
+            name: structs.replace(one, RequireProgressBy=rfc3339(now_ns + one.ProgressDeadline))
+            if one.ProgressDeadline and one.RequireProgressBy != ZERO_TIME
+            else one
+            for name, one in (deployment.TaskGroups or {}).items()
+        }
+    return changed
 
 
 def _revert(job: Job, versions: Mapping[int, Job]) -> tuple[int | None, str]:

@@ -93,13 +93,14 @@ def _score_meta(candidates: Candidates, row: int, average: int) -> NodeScoreMeta
 # ---- in words --------------------------------------------------------------------------------------------------
 
 _FILTER_WORDS = {
-    feasibility.FILTER_VOLUMES: "lack(s) a host volume the group asks for",
-    feasibility.FILTER_CSI: "cannot serve: CSI volumes are not supported",
-    feasibility.FILTER_DEVICES: "lack(s) a device the group asks for",
-    feasibility.FILTER_NETWORK: "lack(s) the CNI network the group asks for",
-    feasibility.FILTER_HOST_NETWORK: "lack(s) the host network its ports name",
-    feasibility.FILTER_DISTINCT_HOSTS: "already run(s) an allocation, and distinct_hosts allows one per node",
+    feasibility.FILTER_VOLUMES: ("lacks", "lack", "a host volume the group asks for"),
+    feasibility.FILTER_CSI: ("cannot", "cannot", "serve CSI volumes, which are not supported"),
+    feasibility.FILTER_DEVICES: ("lacks", "lack", "a device the group asks for"),
+    feasibility.FILTER_NETWORK: ("lacks", "lack", "the CNI network the group asks for"),
+    feasibility.FILTER_HOST_NETWORK: ("lacks", "lack", "the host network its ports name"),
+    feasibility.FILTER_DISTINCT_HOSTS: ("already runs", "already run", "one, and distinct_hosts allows one per node"),
 }
+"""Reason → verb for one node, verb for several, the rest."""
 
 
 def explain(metric: AllocationMetric, group: TaskGroup, job: Job) -> str:
@@ -130,10 +131,11 @@ def _no_nodes(metric: AllocationMetric, job: Job) -> str:
 def _filter_words(reason: str, count: int, group: TaskGroup) -> str:
     if reason == feasibility.FILTER_DRIVERS:
         drivers = ", ".join(sorted({task.Driver for task in group.Tasks or ()}))
-        return f"{count} lack(s) a healthy driver {drivers}"
+        return f"{count} {_verb(count, 'lacks', 'lack')} a healthy driver {drivers}"
     if reason in _FILTER_WORDS:
-        return f"{count} {_FILTER_WORDS[reason]}"
-    return f"{count} do(es) not meet the constraint {reason!r}"
+        one, several, rest = _FILTER_WORDS[reason]
+        return f"{count} {_verb(count, one, several)} {rest}"
+    return f"{count} {_verb(count, 'does', 'do')} not meet the constraint {reason!r}"
 
 
 def _dimension_words(name: str, count: int, ask: Ask) -> str:
@@ -141,14 +143,16 @@ def _dimension_words(name: str, count: int, ask: Ask) -> str:
     if name.startswith(collision):
         label, _, port = name.removeprefix(collision).partition("=")
         return f"on {count} the static port {port} (label {label!r}) is already taken"
+    has = _verb(count, "has", "have")
     if name == feasibility.PORTS_EXHAUSTED:
-        return f"{count} has/have fewer than {len(ask.dynamic_labels)} dynamic ports free"
-    amounts = {
-        "cpu": f"{ask.cpu_mhz} MHz CPU",
-        "memory": f"{ask.memory_mb} MB memory",
-        "disk": f"{ask.disk_mb} MB disk",
-    }
-    return f"{count} has/have less than {amounts.get(name, name)} free"
+        return f"{count} {has} fewer than {len(ask.dynamic_labels)} dynamic ports free"
+    amounts = {"cpu": f"{ask.cpu_mhz} MHz CPU", "memory": f"{ask.memory_mb} MB memory"}
+    amounts["disk"] = f"{ask.disk_mb} MB disk"
+    return f"{count} {has} less than {amounts.get(name, name)} free"
+
+
+def _verb(count: int, one: str, several: str) -> str:
+    return one if count == 1 else several
 
 
 def _nodes(count: int) -> str:

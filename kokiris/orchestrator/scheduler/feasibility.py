@@ -165,12 +165,23 @@ def has_host_network(node: Node, name: str) -> bool:
 
 def fitting_nodes(draft: Draft, mask: Mask, ask: Ask, inherited: Mapping[int, Sequence[int]]) -> Mask:
     """Of the nodes in `mask`, those with room for one allocation now (`inherited`: row → ports to take over)."""
-    fits = mask & (draft.free_dynamic >= ask.dynamic_needed)
+    fits = mask & (draft.free_dynamic >= len(ask.dynamic_labels))
     for dimension, amount in enumerate((ask.cpu_mhz, ask.memory_mb, ask.disk_mb)):
         fits &= draft.used[dimension] + amount <= draft.capacity[dimension]
     for row in np.flatnonzero(fits).tolist() if ask.static_ports else ():
-        fits[row] = port_collision(draft, row, ask, inherited.get(row, ())) is None
+        fits[row] = _ports_fit(draft, row, ask, inherited.get(row, ()))
     return fits
+
+
+def _ports_fit(draft: Draft, row: int, ask: Ask, inherited: Sequence[int]) -> bool:
+    return port_collision(draft, row, ask, inherited) is None and _dynamic_ports_fit(draft, row, ask, inherited)
+
+
+def _dynamic_ports_fit(draft: Draft, row: int, ask: Ask, inherited: Sequence[int]) -> bool:
+    """Whether enough dynamic ports are free; a static port that lies in their range takes one away."""
+    ports = draft.cluster.ports[row]
+    inside = sum(ports.first <= port <= ports.last and port not in inherited for _, port in ask.static_ports)
+    return not ask.dynamic_labels or bool(draft.free_dynamic[row] >= len(ask.dynamic_labels) + inside)
 
 
 def port_collision(draft: Draft, row: int, ask: Ask, inherited: Sequence[int] = ()) -> str | None:
@@ -195,4 +206,4 @@ def exhausted_dimension(draft: Draft, row: int, ask: Ask, inherited: Sequence[in
     for dimension, amount in enumerate((ask.cpu_mhz, ask.memory_mb, ask.disk_mb)):
         if draft.used[dimension, row] + amount > draft.capacity[dimension, row]:
             return DIMENSIONS[dimension]
-    return PORTS_EXHAUSTED if draft.free_dynamic[row] < ask.dynamic_needed else None
+    return None if _dynamic_ports_fit(draft, row, ask, inherited) else PORTS_EXHAUSTED
