@@ -13,6 +13,7 @@ import msgspec
 from kokiris.kernel.errors import BadInput
 from kokiris.kernel.keys import parts
 from kokiris.orchestrator.api.call import ANSWERED, Call
+from kokiris.orchestrator.api.derived import status_of
 from kokiris.orchestrator.api.streams import UntilGone
 from kokiris.orchestrator.model.alloc import Alloc, PlanSegment, rows_of
 from kokiris.orchestrator.model.job import Job
@@ -122,7 +123,7 @@ class EventLog:
     def _events(self, change: _Change) -> Iterator[StreamEvent]:
         found = change.found
         if change.table == "job":
-            yield _of_job(change.key, found)
+            yield self._of_job(change.key, found)
         elif change.table == "node":
             yield _of_node(change.key[0], found, change.created)
         elif found is None:
@@ -141,16 +142,18 @@ class EventLog:
             kind = "AllocationUpdated" if change.table == "alloc_client" else "AllocationUpdateDesiredStatus"
             yield self._of_alloc(kind, found)
 
+    def _of_job(self, key: tuple[str, ...], job: Job | None) -> StreamEvent:
+        if job is None:
+            shown = Job(Namespace=key[0], ID=key[1], Name=key[1], Stop=True, Status="dead")
+        else:
+            shown = msgspec.structs.replace(job, Status=status_of(self._state, job))
+        kind = "JobDeregistered" if shown.Stop else "JobRegistered"
+        return _event("Job", kind, key[1], shown, of=(key[0], []))
+
     def _of_alloc(self, kind: str, alloc: Alloc) -> StreamEvent:
         whole = wire_alloc(alloc, None, self._state.nodes.get(alloc.NodeID))
         keys = [one for one in (alloc.JobID, alloc.DeploymentID) if one]
         return _event("Allocation", kind, alloc.ID, whole, of=(alloc.Namespace, keys))
-
-
-def _of_job(key: tuple[str, ...], job: Job | None) -> StreamEvent:
-    gone = job is None or job.Stop
-    shown = job if job is not None else Job(Namespace=key[0], ID=key[1], Name=key[1], Stop=True, Status="dead")
-    return _event("Job", "JobDeregistered" if gone else "JobRegistered", key[1], shown, of=(key[0], []))
 
 
 def _of_node(node_id: str, node: Node | None, created: bool) -> StreamEvent:
@@ -169,11 +172,14 @@ def _event(topic: str, kind: str, key: str, payload: Any, *, of: tuple[str, list
 
 
 async def stream(call: Call) -> Any:
-    """GET /v1/event/stream?topic=Job:web&topic=Node&index=N&namespace=…: ndjson, `{}` at once and every 30 s."""
+    """GET /v1/event/stream?topic=Job:web&topic=Node&index=N&namespace=…: ndjson, `{}` at once and every 30 s.
+
+    Begins at `index`, or at the oldest commit still buffered.
+    """
     wanted = parse_topics(call.req.get_param_as_list("topic") or ())
     index = call.integer("index")
     log = call.context.events
-    start = call.state.revision if index is None or index == 0 else index - 1
+    start = max((index or 0) - 1, 0)
     call.resp.content_type = "application/json"
     call.resp.stream = UntilGone(call.req, _lines(call, log, wanted, start))
     return ANSWERED

@@ -14,9 +14,11 @@ from kokiris.orchestrator.api.responses import NodePool, NodeUpdateResponse
 from kokiris.orchestrator.commands import NodeResult
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.allocwire import Allocation
-from kokiris.orchestrator.model.node import Node, NodeListStub
+from kokiris.orchestrator.model.node import DrainRequestSpec, Node, NodeListStub
 from kokiris.orchestrator.shapes import node_ip
 
+FORCED_NS = -1_000_000_000
+"""Deadline of a drain that does not wait."""
 BUILT_IN_POOLS = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
 
 
@@ -93,9 +95,13 @@ async def evaluate_node(call: Call) -> NodeUpdateResponse:
 
 
 async def drain_node(call: Call) -> NodeUpdateResponse:
-    """POST or PUT /v1/node/:id/drain; `DrainSpec` null ends a drain."""
-    request = await call.body(NodeUpdateDrainRequest)
+    """POST or PUT /v1/node/:id/drain; `DrainSpec` null ends a drain. Old clients say `?enable=` instead of a body."""
     node = found_node(call)
+    if call.query("enable"):
+        forced = DrainRequestSpec(Deadline=FORCED_NS) if call.flag("enable") else None
+        request = NodeUpdateDrainRequest(DrainSpec=forced, MarkEligible=forced is None)
+    else:
+        request = await call.body(NodeUpdateDrainRequest)
     if request.NodeID and request.NodeID != node.ID:
         raise BadInput("Node ID does not match")
     result = await call.context.commands.drain_node(
