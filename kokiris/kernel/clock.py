@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+_RFC3339 = re.compile(
+    r"(?P<head>\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>[Zz]|[-+]\d\d:\d\d)", re.ASCII
+)
 
 NowNs = Callable[[], int]
 """A wall clock: unix time in nanoseconds."""
@@ -32,14 +37,8 @@ def parse_rfc3339_ns(text: str) -> int:
     """The inverse of `rfc3339`; Go's zero time and "" are 0. Raises ValueError on anything else malformed."""
     if text in {"", ZERO_TIME}:
         return 0
-    head, dot, tail = text.partition(".")
-    if not dot:
-        return int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
-    digits = tail.rstrip("Zz")
-    zone = "+00:00"
-    for mark in ("+", "-"):
-        if mark in digits:
-            digits, _, offset = digits.partition(mark)
-            zone = mark + offset
-    seconds = int(datetime.fromisoformat(head + zone).timestamp())
-    return seconds * 1_000_000_000 + int(digits.ljust(9, "0")[:9])
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text}" is not a time in RFC 3339')
+    seconds = int(datetime.fromisoformat(match["head"] + match["zone"].upper()).timestamp())
+    return seconds * 1_000_000_000 + int((match["fraction"] or "").ljust(9, "0")[:9])

@@ -23,9 +23,11 @@ _UNITS_NS = {
     "h": HOUR_NS,
 }
 _DURATION = re.compile(
-    r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))*"
+    r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))*",
+    re.ASCII,
 )
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_MAX_NS = 2**63 - 1
 
 
 def parse_duration_ns(text: str) -> int:
@@ -43,7 +45,10 @@ def parse_duration_ns(text: str) -> int:
         total += int(whole or "0") * _UNITS_NS[unit]
         if fraction:
             total += int(fraction) * _UNITS_NS[unit] // 10 ** len(fraction)
-    return -total if stripped.startswith("-") else total
+    negative = stripped.startswith("-")
+    if total > _MAX_NS + negative:
+        raise BadInput(f'"{text}" is not a duration: too long', next_step="Stay below 292 years (2562047h).")
+    return -total if negative else total
 
 
 def format_duration(duration_ns: int) -> str:

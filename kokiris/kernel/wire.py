@@ -24,6 +24,8 @@ def decode(data: bytes, as_type: type[T]) -> T:
         raw = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"request body is not JSON: {error}", next_step="Send a JSON document.") from error
+    except RecursionError:
+        raise BadInput("request body is nested too deeply", next_step="Send a flatter document.") from None
     return convert(raw, as_type)
 
 
@@ -33,6 +35,8 @@ def convert(raw: Any, as_type: type[T]) -> T:
         return msgspec.convert(_fit(raw, as_type), as_type, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"request does not fit: {error}") from error
+    except RecursionError:
+        raise BadInput("request is nested too deeply", next_step="Send a flatter document.") from None
 
 
 @cache
