@@ -55,24 +55,22 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
     examples="kokiris alloc logs 4c1d\nkokiris alloc logs -f -stderr 4c1d httpd\nkokiris alloc logs -job shop",
 )  # fmt: skip
 @namespace_option
-@click.argument("alloc", required=False, default="")
-@click.argument("task", required=False, default="")
+@click.argument("alloc")
+@click.argument("task_name", metavar="[TASK]", required=False, default="")
 @flag("stderr", "Standard error instead of standard output.")
 @flag("stdout", "Standard output (the default).")
 @flag("f", "Go on with what is written from now on.")
 @flag("tail", "The end of the log only.")
 @value("n", "With -tail: so many lines.", default=-1, kind=int, metavar="LINES")
 @value("c", "With -tail: so many bytes.", default=-1, kind=int, metavar="BYTES")
-@value("job", "A running allocation of this job.", metavar="JOB")
+@flag("job", "The first argument is a job: take one of its running allocations.")
 @value("task", "The task.", metavar="TASK")
 @flag("verbose", "Accepted; ids do not appear.")
 def logs_command(namespace: str, alloc: str, **given: Any) -> None:
     """Prints what a task wrote."""
     client = open_client(namespace)
-    if given["job"]:
-        given["task"] = given["task"] or alloc
-        alloc = running_alloc_of(client, given["job"])
-    allocation = read_alloc(client, alloc)
+    given["task"] = given["task"] or given["task_name"]
+    allocation = read_alloc(client, running_alloc_of(client, alloc) if given["job"] else alloc)
     parameters = log_parameters(allocation, given)
     path = f"/v1/client/fs/logs/{allocation['ID']}"
     lines = (given["n"] if given["n"] >= 0 else DEFAULT_TAIL_LINES) if given["tail"] and given["c"] < 0 else None
@@ -200,8 +198,6 @@ for one in (status_command, logs_command, exec_command, stop_command, restart_co
 
 def read_alloc(client: Client, wanted: str) -> dict[str, Any]:
     """The allocation whose id starts with `wanted`."""
-    if not wanted:
-        raise BadInput("an allocation id or -job is required", next_step="`kokiris job status JOB` lists allocations.")
     stub = find_by_id(client, "/v1/allocations", wanted, "allocation")
     found: dict[str, Any] = client.get(f"/v1/allocation/{stub['ID']}").data
     return found

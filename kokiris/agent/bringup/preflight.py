@@ -33,9 +33,17 @@ def wanted_ports(config: Config) -> dict[str, tuple[str, int]]:
 
 
 def own_pids(layout: Layout) -> set[int]:
-    """Processes of this infra that run already."""
+    """Processes of this infra that run already. Each leads a session: see `is_own`."""
     records = [read_pid(path) for path in layout.run.glob("*.pid")] if layout.run.exists() else []
     return {record.pid for record in records if record is not None}
+
+
+def is_own(pid: int, own: set[int]) -> bool:
+    """Whether `pid` is one of ours or works for one of ours (HAProxy's worker, containerd…)."""
+    try:
+        return pid in own or os.getsid(pid) in own
+    except ProcessLookupError:
+        return False
 
 
 def describe_conflict(wanted: dict[str, tuple[str, int]], taken: Listener) -> str:
@@ -63,7 +71,7 @@ def check_machine(config: Config, layout: Layout) -> None:
         )
     own = own_pids(layout)
     wanted = wanted_ports(config)
-    in_the_way = [one for one in conflicts(list(wanted.values()), listeners()) if one.pid not in own]
+    in_the_way = [one for one in conflicts(list(wanted.values()), listeners()) if not is_own(one.pid, own)]
     if in_the_way:
         raise HostError(
             "; ".join(describe_conflict(wanted, one) for one in in_the_way),
