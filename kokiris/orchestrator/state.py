@@ -128,6 +128,10 @@ class State:
         found = [self.deployments[one] for one in self._deployments_by_job.get((namespace, job_id), ())]
         return sorted(found, key=lambda deployment: deployment.CreateIndex, reverse=True)
 
+    def orphans(self) -> list[bytes]:
+        """Keys of desired and client parts whose allocation is not there: left by a collection that was cut short."""
+        return [event.key for tables in self._early.values() for event in tables.values()]
+
     # ---- feeding -----------------------------------------------------------------------------------------------
 
     def load(self, snapshot: Range) -> None:

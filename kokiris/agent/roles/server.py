@@ -20,6 +20,7 @@ from kokiris.discovery.api.internal import add_discovery_routes
 from kokiris.discovery.catalog import Catalog
 from kokiris.discovery.model import Keys as CatalogKeys
 from kokiris.discovery.release import ReleaseLedger
+from kokiris.discovery.upkeep import Upkeep
 from kokiris.discovery.writer import CatalogWriter
 from kokiris.http.app import asgi
 from kokiris.http.serve import AsgiApp, HttpServer
@@ -32,7 +33,7 @@ from kokiris.orchestrator.core.core import Core
 from kokiris.orchestrator.internal.app import make_internal_app
 from kokiris.orchestrator.keys import Keys
 from kokiris.orchestrator.state import State
-from kokiris.store.contract import Store
+from kokiris.store.contract import Condition, Store
 from kokiris.store.election import Leadership
 from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
@@ -69,7 +70,8 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             stack.push_async_callback(follower.stop)
         dialer = NodeDialer(lambda: client_context(layout))
         stack.push_async_callback(dialer.close)
-        leading = leadership.start(views.core.lead, views.core.follow)
+        duties = _LeaderDuties(views.core, Upkeep(views.writer))
+        leading = leadership.start(duties.begin, duties.end)
         stack.push_async_callback(leadership.stop)
         rpc = _rpc_listener(config, layout, views)
         for server in (rpc, *_public_listeners(config, views, dialer)):
@@ -151,6 +153,26 @@ def _rpc_listener(config: Config, layout: Layout, views: _Views) -> HttpServer:
     consul = make_consul_app(views.catalog, views.writer, _facts(config), None)
     app = _by_prefix("/internal/", asgi(internal), asgi(consul))
     return HttpServer(app, host=config.bind_address, port=config.ports.rpc, tls=listener_files(layout))
+
+
+class _LeaderDuties:
+    """What the server that leads does besides serving: between `begin` and `end`."""
+
+    def __init__(self, core: Core, upkeep: Upkeep) -> None:
+        self._core = core
+        self._upkeep = upkeep
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def begin(self, fence: Condition) -> None:
+        await self._core.lead(fence)
+        self._keeping = asyncio.create_task(self._upkeep.run(), name="leader upkeep")
+
+    async def end(self) -> None:
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        await self._core.follow()
 
 
 def _by_prefix(prefix: str, matching: AsgiApp, other: AsgiApp) -> AsgiApp:

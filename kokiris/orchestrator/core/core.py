@@ -11,9 +11,11 @@ from kokiris.discovery.model import Keys as CatalogKeys
 from kokiris.kernel.clock import NowNs, wall_ns
 from kokiris.orchestrator.commands import DeploymentResult, JobResult, NodeResult, PlanResult
 from kokiris.orchestrator.core.allocs import Allocs
+from kokiris.orchestrator.core.collection import Collection
 from kokiris.orchestrator.core.commits import Applied, Commits
 from kokiris.orchestrator.core.context import CatalogView, Context
 from kokiris.orchestrator.core.deployments import Deployments
+from kokiris.orchestrator.core.drains import Drains
 from kokiris.orchestrator.core.job_changes import JobChanges
 from kokiris.orchestrator.core.jobs import Jobs
 from kokiris.orchestrator.core.liveness import Liveness
@@ -74,6 +76,7 @@ class Core:
         self.liveness = Liveness(self._context, self.nodes)
         self.deployments = Deployments(self._context, self.jobs)
         self.settings = Settings(self._context)
+        self.collection = Collection(self._context)
         self._leading: list[asyncio.Task[None]] = []
 
     # ---- leading -----------------------------------------------------------------------------------------------
@@ -84,7 +87,13 @@ class Core:
         await self.settings.ensure_built_in(fence)
         planning = Planning(self._context, self._cluster, self._capacity)
         rollouts = Rollouts(self._context, self.jobs)
-        works = {"planning": planning.run, "liveness": self.liveness.run, "rollouts": rollouts.run}
+        works = {
+            "planning": planning.run,
+            "liveness": self.liveness.run,
+            "rollouts": rollouts.run,
+            "drains": Drains(self._context).run,
+            "collection": self.collection.run,
+        }
         self._leading = [
             asyncio.create_task(_kept_going(name, work, fence), name=f"leader {name}") for name, work in works.items()
         ]
@@ -205,7 +214,7 @@ class Core:
         return await self.settings.put_scheduler_config(config, cas=cas)
 
     async def collect_garbage(self) -> None:
-        raise NotImplementedError
+        await self.collection.collect()
 
 
 async def _kept_going(name: str, work: Callable[[Condition], Awaitable[None]], fence: Condition) -> None:

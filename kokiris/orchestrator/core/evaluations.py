@@ -52,7 +52,8 @@ def evaluations_of_node(
 
 def _affected(state: State, node_id: str) -> Iterable[Job]:
     for alloc in state.allocs_of_node(node_id):
-        if not alloc.terminal() or not alloc.client_terminal():
+        wanted = alloc.DesiredStatus == "run" and alloc.ClientStatus != "complete"
+        if wanted or not alloc.client_terminal():
             job = state.job(alloc.Namespace, alloc.JobID) or state.job_of(alloc)
             if job is not None:
                 yield job

@@ -29,12 +29,16 @@ class Liveness:
 
         Raises Unavailable on a server that does not lead: only the leader counts.
         """
-        if not self._leading:
-            raise Unavailable("this server is not the leader", next_step="Send the heartbeat to another server.")
+        self.check_leading()
         ttl_s = self._heartbeats.beat(node.ID, time.monotonic())
         if node.Status != "ready":
-            await self._nodes.set_status(node.ID, "ready", "Node reregistered by heartbeat")
+            await self._nodes.mark_ready(node.ID)
         return ttl_s
+
+    def check_leading(self) -> None:
+        """Raises Unavailable on a server that does not lead."""
+        if not self._leading:
+            raise Unavailable("this server is not the leader", next_step="Send the heartbeat to another server.")
 
     async def run(self, fence: Condition) -> None:
         """Until cancelled."""
@@ -46,6 +50,6 @@ class Liveness:
                 await asyncio.sleep(LOOK_EVERY_S)
                 for node_id in self._heartbeats.overdue(time.monotonic()):
                     self._heartbeats.forget(node_id)
-                    await self._nodes.set_status(node_id, "down", "Node heartbeat missed", fence)
+                    await self._nodes.mark_down(node_id, fence)
         finally:
             self._leading = False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
-from kokiris.kernel.clock import rfc3339
 from kokiris.kernel.errors import BadInput, Conflict, Forbidden, NotFound
 from kokiris.kernel.ids import is_id
 from kokiris.kernel.units import SECOND_NS
@@ -17,17 +16,12 @@ from kokiris.orchestrator.core.context import Context
 from kokiris.orchestrator.core.draft import Draft
 from kokiris.orchestrator.core.evaluations import evaluations_of_node
 from kokiris.orchestrator.core.instances import draft_instances, draft_node_entry, draft_withdrawal
+from kokiris.orchestrator.core.node_changes import drain_begun, drain_ended, drivers_of, merged, moved, noted
+from kokiris.orchestrator.core.plans import ALLOCS_PER_COMMIT
 from kokiris.orchestrator.core.refusal import Refused
-from kokiris.orchestrator.model.node import (
-    DrainMetadata,
-    DrainRequestSpec,
-    DrainStrategySpec,
-    Node,
-    NodeEvent,
-)
+from kokiris.orchestrator.model.node import DrainRequestSpec, Node
+from kokiris.orchestrator.scheduler.loss import node_lost
 from kokiris.store.contract import Condition
-
-KEPT_EVENTS = 10
 
 
 class Nodes:
@@ -60,10 +54,12 @@ class Nodes:
                 return draft, NodeResult(NodeModifyIndex=before.ModifyIndex)
             message = "Node registered" if before is None else "Node re-registered"
             returned = before is None or before.Status != "ready"
-            self._draft_node(draft, _noted(after, message, self._context.now_ns()) if returned else after)
-            evaluations = self._draft_evaluations(draft, after, "node-update") if returned else []
-            if returned and before is not None:
+            self._draft_node(draft, noted(after, message, self._context.now_ns()) if returned else after)
+            if before is not None and (returned or moved(before, after)):
                 self._draft_return(draft, after)
+                self._draft_renamed(draft, before, after)
+            evaluate = returned or before is None or drivers_of(before) != drivers_of(after)
+            evaluations = self._draft_evaluations(draft, after, "node-update") if evaluate else []
             return draft, NodeResult(EvalIDs=evaluations)
 
         return await self._write(decide)
@@ -85,25 +81,53 @@ class Nodes:
             raise Forbidden(f"node {node_id}: wrong secret")
         return node
 
-    async def set_status(self, node_id: str, status: str, message: str, fence: Condition | None = None) -> NodeResult:
-        """down, disconnected or ready, by the leader's judgement. The catalog follows in the same commit."""
+    async def mark_down(self, node_id: str, fence: Condition) -> None:
+        """The leader has given the node up: it is down, its allocations are lost (or unknown, where their group wants
+        to wait), their instances gone and their jobs evaluated, in one commit (in slices for very many allocations)."""
+        more = True
+        while more:
+            more = (await self._context.commits.write(lambda: self._draft_down(node_id), fence))[1]
+
+    def _draft_down(self, node_id: str) -> tuple[Draft, bool]:
+        """(a commit, whether another has to follow)."""
+        draft, state, now_ns = Draft(), self._context.state, self._context.now_ns()
+        before = state.nodes.get(node_id)
+        if before is None or before.Status == "down":
+            return draft, False
+        loss = node_lost(before, state.allocs_of_node(node_id), state.job_of, now_ns)
+        new = [one for one in loss.clients if state.allocs[one].ClientStatus != loss.clients[one].ClientStatus]
+        for alloc_id in new[:ALLOCS_PER_COMMIT]:
+            draft.put(self._context.keys.alloc_client(alloc_id), loss.clients[alloc_id])
+            draft_withdrawal(self._context, draft, state.allocs[alloc_id])
+        if len(new) > ALLOCS_PER_COMMIT:
+            draft.expect(self._context.keys.node(node_id), before.ModifyIndex)
+            return draft, True
+        self._draft_node(draft, noted(loss.node, "Node heartbeat missed", now_ns))
+        self._draft_evaluations(draft, loss.node, "node-update")
+        return draft, False
+
+    async def mark_ready(self, node_id: str) -> NodeResult:
+        """A node that was given up lives: what still runs there is found again in the catalog."""
 
         def decide() -> tuple[Draft, NodeResult]:
             draft = Draft()
             before = self._context.state.nodes.get(node_id)
-            if before is None or before.Status == status:
+            if before is None or before.Status == "ready":
                 return draft, NodeResult(NodeModifyIndex=before.ModifyIndex if before is not None else 0)
             now_ns = self._context.now_ns()
-            after = msgspec.structs.replace(before, Status=status, StatusUpdatedAt=now_ns // SECOND_NS)
-            self._draft_node(draft, _noted(after, message, now_ns))
-            if status == "ready":
-                self._draft_return(draft, after)
-            else:
-                for alloc in self._context.state.allocs_of_node(node_id):
-                    draft_withdrawal(self._context, draft, alloc)
+            after = msgspec.structs.replace(
+                before, Status="ready", StatusDescription="", StatusUpdatedAt=now_ns // SECOND_NS
+            )
+            self._draft_node(draft, noted(after, "Node reregistered by heartbeat", now_ns))
+            self._draft_return(draft, after)
             return draft, NodeResult(EvalIDs=self._draft_evaluations(draft, after, "node-update"))
 
-        return await self._write(decide, fence)
+        return await self._write(decide)
+
+    def _draft_renamed(self, draft: Draft, before: Node, after: Node) -> None:
+        entry = self._context.catalog.nodes.get(before.Name)
+        if before.Name != after.Name and entry is not None and entry.ID == after.ID:
+            draft.delete(self._context.catalog_keys.node(before.Name))
 
     def _draft_return(self, draft: Draft, node: Node) -> None:
         """Its allocations that still run are found again in the catalog."""
@@ -121,7 +145,7 @@ class Nodes:
                 return draft, NodeResult(NodeModifyIndex=before.ModifyIndex)
             after = msgspec.structs.replace(before, SchedulingEligibility=wanted)
             note = f"Node marked as {wanted} for scheduling"
-            self._draft_node(draft, _noted(after, note, self._context.now_ns()))
+            self._draft_node(draft, noted(after, note, self._context.now_ns()))
             return draft, NodeResult(EvalIDs=self._draft_evaluations(draft, after, "node-update") if eligible else [])
 
         return await self._write(decide)
@@ -143,7 +167,7 @@ class Nodes:
                 after = drain_ended(before, now_ns, "canceled", eligible=mark_eligible, meta=meta)
                 evaluations = self._draft_evaluations(draft, after, "node-update") if mark_eligible else []
             else:
-                after, evaluations = _draining(before, spec, meta, now_ns), []
+                after, evaluations = drain_begun(before, spec, meta, now_ns), []
             self._draft_node(draft, after)
             return draft, NodeResult(EvalIDs=evaluations)
 
@@ -183,70 +207,12 @@ class Nodes:
             draft.put(self._context.keys.evaluation(evaluation.ID), evaluation)
         return [evaluation.ID for evaluation in evaluations]
 
-    async def _write(
-        self, decide: Callable[[], tuple[Draft, NodeResult]], fence: Condition | None = None
-    ) -> NodeResult:
-        revision, result = await self._context.commits.write(decide, fence)
+    async def _write(self, decide: Callable[[], tuple[Draft, NodeResult]]) -> NodeResult:
+        revision, result = await self._context.commits.write(decide)
         result.Index = revision or self._context.state.revision
         result.EvalCreateIndex = revision if result.EvalIDs else 0
         result.NodeModifyIndex = result.NodeModifyIndex or revision
         return result
-
-
-def merged(node: Node, before: Node | None, now_ns: int) -> Node:
-    """What a node says of itself, with what the servers know of it (drain, eligibility, history) kept."""
-    if before is None:
-        before = Node(ID=node.ID)
-    return msgspec.structs.replace(
-        node,
-        Status="ready",
-        StatusDescription="",
-        StatusUpdatedAt=before.StatusUpdatedAt if before.Status == "ready" else now_ns // SECOND_NS,
-        SchedulingEligibility=before.SchedulingEligibility,
-        Drain=before.Drain,
-        DrainStrategy=before.DrainStrategy,
-        LastDrain=before.LastDrain,
-        Events=before.Events,
-        CreateIndex=before.CreateIndex,
-        ModifyIndex=before.ModifyIndex,
-    )
-
-
-def _noted(node: Node, message: str, now_ns: int, subsystem: str = "Cluster") -> Node:
-    event = NodeEvent(Message=message, Subsystem=subsystem, Timestamp=rfc3339(now_ns))
-    events: Sequence[NodeEvent] = [*(node.Events or ()), event][-KEPT_EVENTS:]
-    return msgspec.structs.replace(node, Events=list(events))
-
-
-def _draining(node: Node, spec: DrainRequestSpec, meta: dict[str, str] | None, now_ns: int) -> Node:
-    strategy = DrainStrategySpec(
-        Deadline=spec.Deadline,
-        IgnoreSystemJobs=spec.IgnoreSystemJobs,
-        ForceDeadline=rfc3339(now_ns + spec.Deadline) if spec.Deadline > 0 else rfc3339(0),
-        StartedAt=rfc3339(now_ns),
-    )
-    last = DrainMetadata(StartedAt=rfc3339(now_ns), UpdatedAt=rfc3339(now_ns), Status="draining", Meta=meta)
-    after = msgspec.structs.replace(
-        node, Drain=True, DrainStrategy=strategy, SchedulingEligibility="ineligible", LastDrain=last
-    )
-    return _noted(after, "Node drain strategy set", now_ns, "Drain")
-
-
-def drain_ended(
-    node: Node, now_ns: int, status: str, *, eligible: bool = False, meta: dict[str, str] | None = None
-) -> Node:
-    """`node` without its drain; `status` is complete or canceled. It stays ineligible unless told otherwise."""
-    last = node.LastDrain
-    if last is not None and node.DrainStrategy is not None:
-        last = msgspec.structs.replace(last, Status=status, UpdatedAt=rfc3339(now_ns), Meta=meta or last.Meta)
-    after = msgspec.structs.replace(
-        node,
-        Drain=False,
-        DrainStrategy=None,
-        LastDrain=last,
-        SchedulingEligibility="eligible" if eligible else node.SchedulingEligibility,
-    )
-    return _noted(after, f"Node drain {status}", now_ns, "Drain")
 
 
 def draft_removal(context: Context, draft: Draft, node: Node) -> None:

@@ -48,6 +48,7 @@ class NodeRegistration:
         wanted = await read_json(req, RegistrationRequest)
         if node_id != wanted.Node.ID:
             raise BadInput(f"node ID {wanted.Node.ID} is not that of the path, {node_id}")
+        self._core.liveness.check_leading()
         result = await self._core.nodes.register(wanted.Node, wanted.SecretID)
         ttl_s = await self._core.liveness.beat(self._core.nodes.check_secret(node_id, wanted.SecretID))
         send_json(req, resp, RegistrationAnswer(HeartbeatTTLSeconds=ttl_s, Index=result.Index))

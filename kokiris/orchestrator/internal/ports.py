@@ -30,6 +30,8 @@ class LivenessDuties(Protocol):
 
     async def beat(self, node: Node) -> float: ...
 
+    def check_leading(self) -> None: ...
+
 
 class OrchestratorCore(Protocol):
     """`core.core.Core`."""

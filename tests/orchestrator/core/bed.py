@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
@@ -202,6 +202,7 @@ class Worker:
     seen: dict[str, int] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
+    beat_every_s: ClassVar[float] = 1.0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
 
@@ -232,7 +233,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(self.beat_every_s)
             await self.call("PUT", f"/node/{self.node.ID}/heartbeat", {"SecretID": self.secret})
 
     async def _follow(self) -> None:
