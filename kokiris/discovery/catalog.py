@@ -59,6 +59,8 @@ class Catalog:
         self.root = root
         self.revision = 0
         self.topics = Topics()
+        self.listeners: list[Callable[[int, Sequence[Event]], None]] = []
+        """Told of every commit once it is applied: revision and raw events (the orchestrator's event stream)."""
         self.loaded_revision = 0
         """Of the newest snapshot loaded: what vanished before it left no trace."""
         self.departed: OrderedDict[str, tuple[str, int]] = OrderedDict()
@@ -178,6 +180,8 @@ class Catalog:
             if self.topics.index(topic) <= gone_at:  # it did not come back
                 self.topics.raise_floor(gone_at)
                 self.topics.forget(topic)
+        for listener in self.listeners:
+            listener(revision, events)
 
     def _apply_one(self, event: Event) -> Iterable[Topic]:
         table, *rest = parts(event.key, self.root)
