@@ -39,6 +39,7 @@ from kokiris.orchestrator.api.context import (
     no_tag_warnings,
 )
 from kokiris.orchestrator.api.dial import NodeDialer
+from kokiris.orchestrator.api.eventlog import EventLog
 from kokiris.orchestrator.api.exec import ExecEndpoint
 from kokiris.orchestrator.api.pages import Home, Page, Sessions
 from kokiris.orchestrator.commands import Commands
@@ -60,12 +61,13 @@ def make_nomad_app(
 
     Without `catalog` there are no Nomad services, without `tokens` no token is listed. The caller closes `dialer`.
     """
+    services_of = catalog or NoServices()
     context = ApiContext(
         commands=commands,
         authenticator=authenticator,
         dialer=dialer,
-        events=events.EventLog(commands.state),
-        catalog=catalog or NoServices(),
+        events=EventLog(commands.state, services_of),
+        catalog=services_of,
         tokens=tokens or NoTokens(),
         tag_warnings=tag_warnings,
         identity=identity or Identity(),

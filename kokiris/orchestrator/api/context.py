@@ -15,10 +15,11 @@ from kokiris.orchestrator.api.cache import Encodings
 from kokiris.orchestrator.commands import Commands
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.state import State
+from kokiris.store.contract import Event
 
 if TYPE_CHECKING:
     from kokiris.orchestrator.api.dial import NodeDialer
-    from kokiris.orchestrator.api.events import EventLog
+    from kokiris.orchestrator.api.eventlog import EventLog
 
 VERSION = "1.11.0"
 """The Nomad version whose API this is; clients compare it."""
@@ -26,6 +27,10 @@ VERSION = "1.11.0"
 
 class ServiceCatalog(Protocol):
     """Read side of the catalog (`kokiris.discovery.catalog.Catalog`), for the endpoints on services."""
+
+    root: bytes
+    listeners: list[Callable[[int, Sequence[Event]], None]]
+    """Told of every commit once it is applied."""
 
     @property
     def topics(self) -> Topics:
@@ -57,7 +62,9 @@ class NoServices:
     """A catalog without services, where none is composed."""
 
     def __init__(self) -> None:
+        self.root = b"/"
         self.topics = Topics()
+        self.listeners: list[Callable[[int, Sequence[Event]], None]] = []
 
     def all_instances(self) -> Iterable[ServiceInstance]:
         return ()

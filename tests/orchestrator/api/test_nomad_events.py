@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from kokiris.orchestrator.api.events import StreamEvent, matches, parse_topics
+from kokiris.orchestrator.api.eventlog import StreamEvent
+from kokiris.orchestrator.api.events import matches, parse_topics
 from kokiris.orchestrator.keys import Keys
 
 KEYS = Keys("demo", "rec1")
