@@ -33,7 +33,7 @@ test: install-dev ## install what is missing and pass all tests, on ports and fo
 	@scripts/isolated.sh $(BIN)/pytest
 
 bench: install-dev ## every figure, in one table
-	@$(BIN)/python -m bench
+	@scripts/isolated.sh $(BIN)/python -m bench $(NAMES)
 
 lock: install-dev ## compile the locks anew from requirements/*.in
 	@scripts/lock.sh
