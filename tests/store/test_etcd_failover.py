@@ -7,13 +7,16 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from kokiris.kernel.errors import StoreError
 from kokiris.store.contract import Batch
+from kokiris.store.etcd import endpoints
 from kokiris.store.etcd.store import EtcdStore
 from kokiris.store.follow import Follower
+from tests.engines.certificates import make_certificates
 from tests.engines.etcd import Etcd, start_etcd
 
 pytestmark = pytest.mark.engine
@@ -97,6 +100,17 @@ async def test_no_member_answers(cluster: Etcd) -> None:
     await asyncio.to_thread(cluster.wait_healthy)
     assert (await store.commit(puts={b"/a": b"y"})).succeeded
     await store.close()
+
+
+async def test_a_certificate_of_another_authority(
+    cluster: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "TOTAL_DEADLINE_S", 0.5)
+    other = make_certificates(tmp_path)
+    for tls in ((other.ca, *cluster.tls[1:]), (cluster.tls[0], other.certificate, other.key), None):
+        with pytest.raises(StoreError, match="does not answer") as caught:
+            await EtcdStore.open(cluster.endpoints[:1], tls=tls)
+        assert cluster.endpoints[0] in caught.value.message
 
 
 async def _until(holding: Callable[[], bool]) -> None:

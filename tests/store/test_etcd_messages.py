@@ -15,7 +15,6 @@ from kokiris.kernel.errors import BadInput, HostError
 from kokiris.store.contract import Batch, Event
 from kokiris.store.etcd import etcd_pb2 as pb
 from kokiris.store.etcd.endpoints import Endpoints
-from kokiris.store.etcd.store import range_end
 from kokiris.store.etcd.watching import batches_of
 
 SOURCES = Path(kokiris.store.etcd.__file__).parent
@@ -58,12 +57,6 @@ def test_the_last_revision_is_always_told(steps: list[tuple[int, bytes]]) -> Non
     assert batches[-1].revision == revision
     assert sum(len(batch.events) for batch in batches) == sum(key.startswith(b"/a/") for _, key in steps)
     assert all(batch.events for batch in batches[:-1])
-
-
-@given(st.binary(max_size=6), st.binary(max_size=6))
-def test_a_prefix_range_holds_what_starts_with_the_prefix(prefix: bytes, key: bytes) -> None:
-    end = range_end(prefix)
-    assert (key >= prefix and (end == b"\0" or key < end)) is key.startswith(prefix) or end == b"\0"
 
 
 @pytest.mark.parametrize("endpoint", ["", "host", "host:", ":", "host:port", "https://"])

@@ -14,7 +14,6 @@ import pytest
 
 from kokiris.kernel.errors import HostError, StoreError
 from kokiris.store.contract import Condition
-from kokiris.store.sqlite.schema import prefix_end
 from kokiris.store.sqlite.store import SqliteStore
 
 
@@ -180,11 +179,3 @@ async def test_a_cancelled_commit_hurts_nobody(tmp_path: Path) -> None:
     assert all(not isinstance(result, BaseException) for result in results[1::2])
     assert (await store.commit(puts={b"/last": b"x"})).succeeded
     await store.close()
-
-
-@pytest.mark.parametrize(
-    ("prefix", "end"),
-    [(b"a", b"b"), (b"a\xff", b"b"), (b"a\xff\xffb", b"a\xff\xffc"), (b"", None), (b"\xff\xff", None)],
-)
-def test_the_end_of_a_prefix(prefix: bytes, end: bytes | None) -> None:
-    assert prefix_end(prefix) == end

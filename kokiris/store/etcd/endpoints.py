@@ -88,6 +88,14 @@ class Member:
             return False
         return True
 
+    async def why_not(self) -> str:
+        """Why there is no connection, in gRPC's words (refused, certificate not trusted…)."""
+        try:
+            await self.range(pb.RangeRequest(key=b"/"), timeout=1.0)
+        except grpc.aio.AioRpcError as error:
+            return describe(error)
+        return "it has only just come back"
+
     async def _ready(self) -> None:
         """Like `channel_ready`, but gives up at the first refused connection."""
         state = self.channel.get_state(try_to_connect=True)
@@ -130,7 +138,7 @@ class Endpoints:
                 return member
             self.suspect(member)
             if asyncio.get_running_loop().time() >= deadline:
-                raise self.unreachable("no member accepts connections")
+                raise self.unreachable(await member.why_not())
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def read(self, call: Callable[[Member], Awaitable[T]]) -> T:

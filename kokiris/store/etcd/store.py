@@ -26,13 +26,18 @@ from kokiris.store.etcd.endpoints import (
 )
 from kokiris.store.etcd.watching import watch
 from kokiris.store.limits import check_commit
+from kokiris.store.prefixes import prefix_end
 
 T = TypeVar("T")
 
-COMMIT_DEADLINE_S = 6.0
+COMMIT_DEADLINE_S = 5.0
 """How long a commit may stay without an answer before its fate is reported as unknown."""
-RANGE_PAGE_KEYS = 1000
+RANGE_PAGE_KEYS = 500
+RANGE_DEADLINE_S = 5.0
+"""For one page, which may hold large values."""
 PAST_RESERVED = b"\1"
+NO_END = b"\0"
+"""etcd's word for a range without end."""
 
 
 class EtcdLease:
@@ -154,14 +159,16 @@ class EtcdStore:
     async def _range(self, request: pb.RangeRequest) -> pb.RangeResponse:
         """One page. Raises StoreError when no member answers, grpc's error when etcd refuses."""
 
+        timeout_s = RANGE_DEADLINE_S if request.limit else ATTEMPT_DEADLINE_S
+
         async def call(member: Member) -> pb.RangeResponse:
-            return cast(pb.RangeResponse, await member.range(request, timeout=ATTEMPT_DEADLINE_S, metadata=HAS_LEADER))
+            return cast(pb.RangeResponse, await member.range(request, timeout=timeout_s, metadata=HAS_LEADER))
 
         return await self._endpoints.read(call)
 
     async def _paged(self, prefix: bytes) -> Range:
         """All pages as of the revision of the first. Raises grpc's error."""
-        start, end, revision = max(prefix, PAST_RESERVED), range_end(prefix), 0
+        start, end, revision = max(prefix, PAST_RESERVED), prefix_end(prefix) or NO_END, 0
         items: list[KeyValue] = []
         while True:
             response = await self._range(
@@ -187,12 +194,6 @@ _REFUSED = frozenset(
     }
 )
 """Answers after which it is certain that nothing was written."""
-
-
-def range_end(prefix: bytes) -> bytes:
-    """The first key after all keys with `prefix`; a zero byte, etcd's word for "no end", when there is none. Pure."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else b"\0"
 
 
 def _transaction(

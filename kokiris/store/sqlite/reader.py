@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from kokiris.kernel.errors import StoreError
 from kokiris.store.contract import Batch, Compacted, Event, KeyValue, Range
-from kokiris.store.sqlite.schema import prefix_end, read_meta, revision_of, row_id
+from kokiris.store.prefixes import prefix_end
+from kokiris.store.sqlite.schema import read_meta, revision_of, row_id
 
 T = TypeVar("T")
 

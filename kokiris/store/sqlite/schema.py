@@ -49,12 +49,6 @@ def revision_of(identifier: int) -> int:
     return identifier >> ORDINAL_BITS
 
 
-def prefix_end(prefix: bytes) -> bytes | None:
-    """The first key after all keys that start with `prefix`; None when there is no such key ("" or all 0xff)."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
-
-
 def acquire_lock(folder: Path) -> int:
     """Takes the folder for this process until the returned descriptor is closed. HostError names who has it."""
     try:

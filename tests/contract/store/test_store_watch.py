@@ -94,6 +94,21 @@ async def test_a_slow_watcher_misses_nothing(store: Store, harness: Harness) -> 
     assert [len(batch.events) for batch in batches] == [1, *[keys] * commits]
 
 
+async def test_large_commits_of_the_past_come_whole(store: Store, harness: Harness) -> None:
+    """Together more than one message of etcd holds, so that it is sent in fragments."""
+    start, keys, value = (
+        await revision_of(store) + 1,
+        [harness.key(f"{each:02d}") for each in range(20)],
+        bytes(1_000_000),
+    )
+    for _ in range(3):
+        await store.commit(puts=dict.fromkeys(keys, value))
+    batches = await follow(store, harness.root, start, start + 2)
+    assert [(each.revision, [event.key for event in each.events]) for each in batches] == [
+        (start + each, keys) for each in range(3)
+    ]
+
+
 async def test_history_that_is_gone_is_compacted(store: Store, harness: Harness) -> None:
     start = await revision_of(store) + 1
     for each in range(300):
