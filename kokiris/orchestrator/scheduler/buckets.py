@@ -15,7 +15,7 @@ import numpy as np
 
 from kokiris.orchestrator.scheduler import ranking
 from kokiris.orchestrator.scheduler.candidates import Candidates
-from kokiris.orchestrator.scheduler.columns import CPU, MEMORY, Column
+from kokiris.orchestrator.scheduler.columns import Column
 from kokiris.orchestrator.scheduler.constraints import Mask
 
 WORTHWHILE = 4
@@ -37,17 +37,57 @@ def applicable(candidates: Candidates) -> bool:
 def choose(candidates: Candidates, fits: Mask, count: int) -> list[tuple[int, list[int]]]:
     """Books up to `count` allocations; (row, host ports) of each, in order. Fewer when nothing fits any more."""
     heaps = _fill(candidates, fits, count)
-    chosen: list[tuple[int, list[int]]] = []
-    while len(chosen) < count:
-        best = _best(heaps, candidates.spread.scores)
+    rooms: dict[int, _Room] = {}
+    spread = candidates.spread
+    rows: list[int] = []
+    while len(rows) < count:
+        best = _best(heaps, spread.scores)
         if best is None:
             break
         row = heapq.heappop(heaps[best]) & _ROW_MASK
-        chosen.append((row, candidates.book(row)))
-        if not candidates.once_per_node and _fits_again(candidates, row):
-            total, components = _local(candidates, row)
-            heapq.heappush(heaps.setdefault((best[0], components), []), row - (total << _ROW_BITS))
-    return chosen
+        rows.append(row)
+        spread.placed(best[0])
+        if candidates.once_per_node:
+            continue
+        room = rooms.get(row) or rooms.setdefault(row, _Room(candidates, row))
+        local = room.after_one_more()
+        if local is not None:
+            heapq.heappush(heaps.setdefault((best[0], room.components), []), row - (local << _ROW_BITS))
+    return list(zip(rows, candidates.book_many(rows), strict=True))
+
+
+class _Room:
+    """What is left on one chosen node: plain integers, since reading single cells of columns is slow."""
+
+    __slots__ = ("_affinity", "_ask", "_collisions", "_count", "_free", "_has", "_ports", "_spread", "components")
+
+    def __init__(self, candidates: Candidates, row: int) -> None:
+        draft = candidates.draft
+        used, self._has = draft.used[:, row].tolist(), draft.capacity[:, row].tolist()
+        self._free = [has - taken for has, taken in zip(self._has, used, strict=True)]
+        ask = candidates.ask
+        self._ask = (ask.cpu_mhz, ask.memory_mb, ask.disk_mb, len(ask.dynamic_labels))
+        self._ports = int(draft.free_dynamic[row])
+        self._affinity = int(candidates.affinity[row])
+        self._collisions = int(candidates.collisions[row])
+        self._count = candidates.group.Count
+        self._spread = candidates.spread_algorithm
+        self.components = 3 if self._affinity else 2
+        """Binpack and anti-affinity, and the affinity if it says anything here."""
+
+    def after_one_more(self) -> int | None:
+        """Takes one allocation off; the local sum that yet another one would have, None when it would not fit."""
+        cpu, memory, disk, ports = self._ask
+        free = self._free
+        free[0] -= cpu
+        free[1] -= memory
+        free[2] -= disk
+        self._ports -= ports
+        self._collisions += 1
+        if free[0] < cpu or free[1] < memory or free[2] < disk or self._ports < ports:
+            return None
+        fitness = ranking.fitness(free[0] - cpu, free[1] - memory, self._has[0], self._has[1], spread=self._spread)
+        return fitness + self._affinity + ranking.anti_affinity(self._collisions, self._count)
 
 
 def _fill(candidates: Candidates, fits: Mask, count: int) -> Heaps:
@@ -79,29 +119,3 @@ def _best(heaps: Heaps, spread_scores: list[int]) -> tuple[int, int] | None:
         if best is None or average > best_average or (average == best_average and row < best_row):
             best, best_average, best_row = bucket, average, row
     return best
-
-
-def _fits_again(candidates: Candidates, row: int) -> bool:
-    draft, ask = candidates.draft, candidates.ask
-    cpu, memory, disk = draft.used[:, row].tolist()
-    has_cpu, has_memory, has_disk = draft.capacity[:, row].tolist()
-    return bool(
-        cpu + ask.cpu_mhz <= has_cpu
-        and memory + ask.memory_mb <= has_memory
-        and disk + ask.disk_mb <= has_disk
-        and draft.free_dynamic[row] >= len(ask.dynamic_labels)
-    )
-
-
-def _local(candidates: Candidates, row: int) -> tuple[int, int]:
-    draft, ask = candidates.draft, candidates.ask
-    total = ranking.fitness(
-        int(draft.used[CPU, row]) + ask.cpu_mhz,
-        int(draft.used[MEMORY, row]) + ask.memory_mb,
-        int(draft.capacity[CPU, row]),
-        int(draft.capacity[MEMORY, row]),
-        spread=candidates.spread_algorithm,
-    )
-    affinity = int(candidates.affinity[row])
-    total += affinity + ranking.anti_affinity(int(candidates.collisions[row]), candidates.group.Count)
-    return total, 2 + (affinity != 0)

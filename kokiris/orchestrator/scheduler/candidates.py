@@ -145,6 +145,19 @@ class Candidates:
         self.spread.placed(int(self.spread.place_of[row]))
         return self.draft.take(row, self.ask, inherited)
 
+    def book_many(self, rows: Sequence[int]) -> list[list[int]]:
+        """`book` for many at once, where the spread has been told of each already."""
+        if not rows:
+            return []
+        counts = np.bincount(rows, minlength=self.draft.rows)
+        self.collisions += counts
+        if self._hosts is not None:
+            self._hosts += counts
+        for rule, _ in self._properties:
+            for row in rows:
+                rule.count(row, 1)
+        return self.draft.take_many(rows, self.ask)
+
     def leave(self, alloc: Alloc) -> None:
         """Counts `alloc` (one of `staying`) as stopped."""
         self._move(alloc, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +147,15 @@ def describe(constraint: Constraint | Affinity) -> str:
     return f"{constraint.LTarget} {constraint.Operand or '='} {constraint.RTarget}".strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Nodes grouped by the values of some targets."""
+
+    of_row: NDArray[np.int64]
+    """Row → number of its combination of values. Do not change it."""
+    combinations: list[tuple[str | None, ...]]
+
+
 class Attributes:
     """Values of targets and answers to questions about nodes, a column each, kept row by row as nodes change."""
 
@@ -154,11 +164,13 @@ class Attributes:
         self._values: dict[str, list[str | None]] = {}
         self._tests: dict[Hashable, Callable[[Node], bool]] = {}
         self._masks: dict[Hashable, Mask] = {}
+        self._places: dict[tuple[str, ...], Places] = {}
 
     def set_row(self, row: int, node: Node | None) -> None:
         """Takes over what `node` says now; None: no node there any more."""
         self._nodes.extend([None] * (row + 1 - len(self._nodes)))
         self._nodes[row] = node
+        self._places.clear()
         for target, values in self._values.items():
             values.extend([None] * (row + 1 - len(values)))
             values[row] = None if node is None else resolve(node, target)
@@ -176,6 +188,16 @@ class Attributes:
                 self._values.clear()
             self._values[target] = [None if node is None else resolve(node, target) for node in self._nodes]
         return self._values[target]
+
+    def places(self, targets: tuple[str, ...]) -> Places:
+        """The combinations of values of `targets` that occur, and which one each row has."""
+        if targets not in self._places:
+            columns = [self.values(target) for target in targets]
+            numbers: dict[tuple[str | None, ...], int] = {}
+            keys = zip(*columns, strict=True) if columns else iter([()] * len(self._nodes))
+            of_row = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+            self._places[targets] = Places(of_row, list(numbers))
+        return self._places[targets]
 
     def where(self, key: Hashable, test: Callable[[Node], bool]) -> Mask:
         """On which rows `test` holds; asked once per `key` and then kept. Do not change the mask."""

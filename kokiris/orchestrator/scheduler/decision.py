@@ -50,12 +50,21 @@ class Decision:
         """True when only the evaluation itself is to be stored."""
         return not (self.segments or self.desired or self.clients or self.deployments or len(self.evaluations) > 1)
 
+    def batches(self, keys: Keys, limit: int) -> list[dict[bytes, bytes]]:
+        """`puts` in portions of at most `limit` keys, for decisions beyond a commit's limit; commit them in order.
+
+        Stops come first and evaluations last: when only some are stored, the evaluation is still pending and will be
+        processed again on what there is then.
+        """
+        puts = list(self.puts(keys).items())
+        return [dict(puts[start : start + limit]) for start in range(0, len(puts), limit)]
+
     def puts(self, keys: Keys) -> dict[bytes, bytes]:
         """Everything to store, encoded; to be committed at once (with the deletion of the stopped ones' instances)."""
         encode = msgspec.msgpack.encode
-        puts = {plan_key(keys, segment): encode(segment) for segment in self.segments}
-        puts |= {keys.alloc_desired(alloc_id): encode(desired) for alloc_id, desired in self.desired.items()}
+        puts = {keys.alloc_desired(alloc_id): encode(desired) for alloc_id, desired in self.desired.items()}
         puts |= {keys.alloc_client(alloc_id): encode(client) for alloc_id, client in self.clients.items()}
+        puts |= {plan_key(keys, segment): encode(segment) for segment in self.segments}
         puts |= {keys.deployment(one.ID): encode(one) for one in self.deployments}
         puts |= {keys.evaluation(one.ID): encode(one) for one in self.evaluations}
         return puts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.scheduler.ask import Ask
 from kokiris.orchestrator.scheduler.columns import CPU, DISK, MEMORY, Cluster, Column
@@ -58,7 +60,21 @@ class Draft:
         self.used[DISK, row] += ask.disk_mb
         if not ask.static_ports and not ask.dynamic_labels:
             return ask.fixed_values
-        taken = self._taken.setdefault(row, set())
+        return self._take_ports(row, ask, inherited)
+
+    def take_many(self, rows: Sequence[int], ask: Ask) -> list[list[int]]:
+        """`take` for many allocations at once, in order."""
+        counts = np.bincount(rows, minlength=self.rows)
+        for dimension, amount in ((CPU, ask.cpu_mhz), (MEMORY, ask.memory_mb), (DISK, ask.disk_mb)):
+            self.used[dimension] += counts * amount
+        if not ask.static_ports and not ask.dynamic_labels:
+            return [ask.fixed_values for _ in rows]
+        return [self._take_ports(row, ask, ()) for row in rows]
+
+    def _take_ports(self, row: int, ask: Ask, inherited: Sequence[int]) -> list[int]:
+        taken = self._taken.get(row)
+        if taken is None:
+            taken = self._taken[row] = set()
         for _, port in ask.static_ports:
             self._book(row, port, taken, inherited)
         return ask.fixed_values + [self._dynamic(row, taken) for _ in ask.dynamic_labels]

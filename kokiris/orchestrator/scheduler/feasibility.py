@@ -56,9 +56,10 @@ def feasible_nodes(cluster: Cluster, job: Job, group: TaskGroup, ask: Ask) -> Fe
     rows = cluster.rows
     pool = _in_pool(cluster, job)
     mask = cluster.usable[:rows] & pool & _in_datacenters(cluster, job)
-    datacenters = cluster.attributes.values("${node.datacenter}")
-    available = Counter(datacenters[row] or "" for row in np.flatnonzero(mask).tolist())
-    result = Feasible(mask, int(mask.sum()), int(pool.sum()), dict(available))
+    datacenters = cluster.attributes.places(("${node.datacenter}",))
+    counts = np.bincount(datacenters.of_row[mask], minlength=len(datacenters.combinations)).tolist()
+    available = {name or "": count for (name,), count in zip(datacenters.combinations, counts, strict=True) if count}
+    result = Feasible(mask, int(mask.sum()), int(pool.sum()), available)
     for reason, allowed in _filters(cluster, job, group, ask):
         refused = result.mask & ~allowed
         count = int(refused.sum())

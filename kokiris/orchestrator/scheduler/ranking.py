@@ -44,14 +44,11 @@ def _free_steps(used: Column, capacity: Column) -> Column:
     return np.asarray(free // np.maximum(capacity, 1), dtype=np.int64)
 
 
-def fitness(used_cpu: int, used_memory: int, cpu: int, memory: int, *, spread: bool) -> int:
-    """`fitness_column` for one row."""
-    powers = (
-        _POWERS_LIST[max(cpu - used_cpu, 0) * _STEPS // max(cpu, 1)]
-        + _POWERS_LIST[max(memory - used_memory, 0) * _STEPS // max(memory, 1)]
-    )
+def fitness(free_cpu: int, free_memory: int, cpu: int, memory: int, *, spread: bool) -> int:
+    """`fitness_column` for one row, from what would be free after the new allocation (0 or more)."""
+    powers = _POWERS_LIST[free_cpu * _STEPS // (cpu or 1)] + _POWERS_LIST[free_memory * _STEPS // (memory or 1)]
     score = powers - 2 * UNIT if spread else 20 * UNIT - powers
-    return min(max(score, 0), 18 * UNIT) // 18
+    return (0 if score < 0 else min(score, 18 * UNIT)) // 18
 
 
 def anti_affinity(collisions: int, desired: int) -> int:
@@ -95,15 +92,15 @@ class SpreadScore:
         self._weights = sum(abs(one.Weight) for one in self._spreads) or 1
         self._desired = [_desired_counts(one, group.Count) for one in self._spreads]
         self._used: list[Counter[str]] = [Counter() for _ in self._spreads]
-        columns = [cluster.attributes.values(one.Attribute) for one in self._spreads]
-        places: dict[tuple[str | None, ...], int] = {}
-        keys = zip(*columns, strict=True) if columns else iter([()] * cluster.rows)
-        self.place_of: Column = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+        places = cluster.attributes.places(tuple(one.Attribute for one in self._spreads))
+        self.place_of: Column = places.of_row
         """Row → place."""
-        self._places = list(places)
+        self._places = places.combinations
         for row in used_rows:
-            self._count(int(self.place_of[row]))
-        self.scores: list[int] = self._compute()
+            self._count(int(self.place_of[row]), 1)
+        self._parts = [self._part(index) for index in range(len(self._spreads))]
+        """Spread → value → its part of the score."""
+        self.scores: list[int] = self._sums()
         """Place → component; 0 means absent."""
 
     @property
@@ -112,31 +109,38 @@ class SpreadScore:
 
     def placed(self, place: int, sign: int = 1) -> None:
         """Counts a placement there (-1: one less) and brings `scores` up to date."""
-        if self._spreads:
-            self._count(place, sign)
-            self.scores = self._compute()
+        if not self._spreads:
+            return
+        self._count(place, sign)
+        for index, value in enumerate(self._places[place]):
+            if self._desired[index] is None:
+                self._parts[index] = self._part(index)
+            else:  # only the value itself has changed
+                self._parts[index][value] = self._score(index, value, 0, 0)
+        self.scores = self._sums()
 
-    def _count(self, place: int, sign: int = 1) -> None:
+    def _count(self, place: int, sign: int) -> None:
         for used, value in zip(self._used, self._places[place], strict=True):
             if value is not None:
                 used[value] += sign
                 if not used[value]:
                     del used[value]
 
-    def _compute(self) -> list[int]:
-        parts = [self._part(index) for index in range(len(self._spreads))]
-        return [sum(part[value] for part, value in zip(parts, place, strict=True)) for place in self._places]
+    def _sums(self) -> list[int]:
+        if len(self._parts) == 1:
+            part = self._parts[0]
+            return [part[value] for (value,) in self._places]
+        return [sum(part[value] for part, value in zip(self._parts, place, strict=True)) for place in self._places]
 
     def _part(self, index: int) -> dict[str | None, int]:
-        spread, used, desired = self._spreads[index], self._used[index], self._desired[index]
-        values = {place[index] for place in self._places}
-        if desired is None:
-            least, most = (min(used.values()), max(used.values())) if used else (0, 0)
-            scores = {value: _even(used, value, least, most) for value in values}
-        else:
-            scores = {value: _targeted(used, value, desired) for value in values}
-        share = abs(spread.Weight)
-        return {value: score if score == -UNIT else score * share // self._weights for value, score in scores.items()}
+        used = self._used[index]
+        least, most = (min(used.values()), max(used.values())) if used else (0, 0)
+        return {value: self._score(index, value, least, most) for value in {place[index] for place in self._places}}
+
+    def _score(self, index: int, value: str | None, least: int, most: int) -> int:
+        used, desired = self._used[index], self._desired[index]
+        score = _even(used, value, least, most) if desired is None else _targeted(used, value, desired)
+        return score if score == -UNIT else score * abs(self._spreads[index].Weight) // self._weights
 
 
 def _desired_counts(spread: Spread, count: int) -> dict[str, int] | None:
