@@ -13,9 +13,9 @@ MAX_DEPTH = 50
 class Cursor:
     """Reads tokens one after the other."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, template: bool = False) -> None:
         self.source = source
-        self._tokens = tokenize(source)
+        self._tokens = tokenize(source, template=template)
         self._at = 0
         self._depth = 0
         self._newlines_count = [True]

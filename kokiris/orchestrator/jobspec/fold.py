@@ -78,7 +78,7 @@ def _duration(value: Any, path: str) -> Any:
             return parse_duration_ns(value)
         except BadInput as error:
             raise BadInput(f"{path}: {error.message}", next_step=error.next_step) from None
-    return value
+    return _scalar(value, int, path)
 
 
 def _value(value: Any, hint: Any, path: str) -> Any:
@@ -87,18 +87,47 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         return None
     hint = _without_none(hint)
     origin = get_origin(hint)
-    if origin is list and isinstance(value, list):
+    if origin is list:
         (item,) = get_args(hint)
-        return [_value(entry, item, f"{path}[{i}]") for i, entry in enumerate(value) if entry is not None]
-    if origin is dict and isinstance(value, dict):
+        entries = enumerate(_expect(value, list, path))
+        return [_entry(entry, item, f"{path}[{i}]") for i, entry in entries if entry is not None]
+    if origin is dict:
         _, item = get_args(hint)
+        _expect(value, dict, path)
         if item is Any:
             return _free(value, path, 0)
         found = {key: _value(entry, item, f"{path}[{key}]") for key, entry in value.items()}
         return {key: entry for key, entry in found.items() if entry is not None}
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and isinstance(value, dict):
-        return _struct(value, hint, path)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return _struct(_expect(value, dict, path), hint, path)
+    return _free(value, path, 0) if hint is Any else _scalar(value, hint, path)
+
+
+def _entry(value: Any, item: Any, path: str) -> Any:
+    """An element of a list: there, an empty object is an object."""
+    if isinstance(item, type) and issubclass(item, msgspec.Struct):
+        return _struct(_expect(value, dict, path), item, path)
+    return _value(value, item, path)
+
+
+def _expect(value: Any, kind: type, path: str) -> Any:
+    if not isinstance(value, kind):
+        wanted = "a list" if kind is list else "an object"
+        raise BadInput(f"{path}: expected {wanted}, got {json_kind(value)}")
     return value
+
+
+def _scalar(value: Any, hint: Any, path: str) -> Any:
+    try:
+        return None if value is None else msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def json_kind(value: Any) -> str:
+    """What a JSON value is called: "a list", "a number"…"""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+    return kinds.get(type(value), "null")
 
 
 def _without_none(hint: Any) -> Any:

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kokiris.kernel.errors import JobFileError
+from kokiris.orchestrator.jobspec.functions import filesystem_functions
+from kokiris.orchestrator.jobspec.hcl import job_of
+from kokiris.orchestrator.jobspec.jsonbody import body_of
+from kokiris.orchestrator.jobspec.jsontree import parse_json_tree
 from kokiris.orchestrator.jobspec.source import open_source
 
 
@@ -25,25 +29,36 @@ def parse_json(
     """The raw API JSON of a JSON job file; give it to `canonical`. The keyword arguments are those of `parse_hcl` and
     matter for HCL-JSON only. Raises JobFileError, with line and column for what is not JSON.
     """
-    text = _text(source, filename)
+    opened = open_source(filename, _text(source, filename))
     try:
-        document = json.loads(open_source(filename, text).text)
-    except json.JSONDecodeError as error:
-        raise JobFileError(
-            f"Invalid JSON: {error.msg}", file=filename, line=error.lineno, column=error.colno
-        ) from error
+        tree = parse_json_tree(opened)
+        job = _api_job(opened.text)
+        if job is not None:
+            return job
+        return job_of(
+            body_of(tree),
+            filename,
+            variables=variables or {},
+            var_files=var_files,
+            environment=environment or {},
+            files=filesystem_functions(base_dir or Path(), allow_files),
+            strict_vars=strict_vars,
+        )
     except RecursionError:
         raise JobFileError("Invalid JSON: nested too deep", file=filename, line=1, column=1) from None
-    except ValueError as error:
-        raise JobFileError(f"Invalid JSON: {error}", file=filename, line=1, column=1) from error
+
+
+def _api_job(text: str) -> dict[str, Any] | None:
+    """The job of API JSON, None when the document is HCL's JSON syntax."""
+    document = json.loads(text)
     if not isinstance(document, dict):
-        raise JobFileError("A JSON job file is an object", file=filename, line=1, column=1)
+        return None
     folded = {key.lower(): key for key in document}
     if "job" in folded and _is_api_job(document[folded["job"]]):
         return dict(document[folded["job"]])
     if "job" not in folded and ("id" in folded or "taskgroups" in folded):
         return document
-    raise JobFileError('A JSON job file is {"Job": { … }} as the API takes it', file=filename, line=1, column=1)
+    return None
 
 
 def _text(source: str | bytes, filename: str) -> str:
@@ -56,4 +71,4 @@ def _text(source: str | bytes, filename: str) -> str:
 
 
 def _is_api_job(job: Any) -> bool:
-    return isinstance(job, dict) and bool({"id", "taskgroups", "name"} & {key.lower() for key in job})
+    return isinstance(job, dict) and bool({"id", "taskgroups"} & {key.lower() for key in job})

@@ -58,30 +58,38 @@ class _Mode:
     marker: str = ""
 
 
-def tokenize(source: Source) -> list[Token]:
-    """All tokens, the last one END. Raises JobFileError for what is no token and for strings that do not end."""
-    lexer = _Lexer(source)
+def tokenize(source: Source, *, template: bool = False) -> list[Token]:
+    """All tokens, the last one END. Raises JobFileError for what is no token and for strings that do not end.
+
+    With `template` the whole source is the text of one string, as if it stood between heredoc markers.
+    """
+    lexer = _Lexer(source, template=template)
     return lexer.run()
 
 
 class _Lexer:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, template: bool) -> None:
         self.source = source
         self.text = source.text
         self.at = 0
         self.tokens: list[Token] = []
-        self.modes = [_Mode("code", 0)]
+        self.template = template
+        self.modes = [_Mode("heredoc" if template else "code", 0)]
+        if template:
+            self._add(Kind.HEREDOC_OPEN, 0)
 
     def run(self) -> list[Token]:
         steps = {"code": self._code, "quote": self._quote, "heredoc": self._heredoc}
         while self.at < len(self.text):
             steps[self.modes[-1].name]()
         mode = self.modes[-1]
-        if mode.name == "quote":
+        if self.template and len(self.modes) == 1:
+            self._add(Kind.HEREDOC_CLOSE, self.at)
+        elif mode.name == "quote":
             raise self.source.error(mode.start, "Unterminated string: the closing quote is missing")
-        if mode.name == "heredoc":
+        elif mode.name == "heredoc":
             raise self._heredoc_open(mode)
-        if len(self.modes) > 1:
+        elif len(self.modes) > 1:
             raise self.source.error(mode.start, 'Unterminated template: the closing "}" is missing')
         self._add(Kind.NEWLINE, self.at)
         self._add(Kind.END, self.at)
@@ -154,6 +162,8 @@ class _Lexer:
     def _close_heredoc_at_line_start(self) -> bool:
         """Closes the heredoc when the line that starts here is its marker."""
         mode = self.modes[-1]
+        if not mode.marker:
+            return False
         end = self.text.find("\n", self.at)
         line_end = len(self.text) if end < 0 else end
         if self.text[self.at : line_end].strip() != mode.marker:

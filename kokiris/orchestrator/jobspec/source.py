@@ -32,6 +32,19 @@ class Source:
         return JobFileError(message, file=self.name, line=line, column=column, next_step=next_step)
 
 
+class Embedded(Source):
+    """A text inside another (a JSON string): everything in it has the place where the string stands."""
+
+    def __init__(self, outer: Source, offset: int, text: str) -> None:
+        super().__init__(outer.name, text)
+        self._outer = outer
+        self._offset = offset
+
+    def place(self, _offset: int) -> tuple[int, int]:
+        """(line, column) of the string in the file."""
+        return self._outer.place(self._offset)
+
+
 def open_source(name: str, text: str) -> Source:
     """The source of a text that may be read: bounded, without NUL and BOM. Raises JobFileError."""
     if len(text) > MAX_SOURCE_BYTES:
