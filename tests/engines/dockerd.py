@@ -60,6 +60,9 @@ class Dockerd:
             self.socket = str(self.root / "docker.sock")
             self._add_bridge()
             self.launch()
+        else:
+            networks = json.loads(self.call("GET", "/v1.41/networks/bridge")[1])
+            self.gateway = networks["IPAM"]["Config"][0]["Gateway"]
         if not self.has_image(BUSYBOX):
             self.import_image(BUSYBOX, busybox_tar())
 

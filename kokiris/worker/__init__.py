@@ -1,0 +1,1 @@
+"""The worker: fingerprints its node, runs allocations through task drivers, checks them, keeps their logs."""

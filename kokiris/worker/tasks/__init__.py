@@ -1,0 +1,1 @@
+"""One task: its environment, its events, when it restarts, the loop that runs it."""
