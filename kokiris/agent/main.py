@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -18,13 +19,16 @@ from kokiris.access.node_certificate import RENEWAL_INTERVAL_S, renew
 from kokiris.agent.processes import PidRecord, ProcessSpec, read_pid, start_time_of
 from kokiris.agent.sockets import at_fixed_numbers, open_listeners, take_listeners
 from kokiris.agent.supervision import Supervised
-from kokiris.agent.third_parties import dockerd_spec, etcd_spec, runs_dockerd
+from kokiris.agent.third_parties import docker_answers, dockerd_spec, etcd_spec, runs_dockerd
 from kokiris.infra.config import Config, Layout, load
 from kokiris.kernel.errors import HostError, KokirisError
 from kokiris.kernel.files import write_atomic
 from kokiris.routing.haproxy.launch import haproxy_command, prepare
 
 log = logging.getLogger("kokiris.agent")
+
+DOCKER_PATIENCE = 600
+"""Tenths of a second."""
 
 
 def role_spec(role: str, config: Config, layout: Layout) -> ProcessSpec:
@@ -97,6 +101,8 @@ async def run(config: Config, layout: Layout) -> None:
     renewal = asyncio.create_task(_renew_for_ever(config, layout))
     children = [Supervised(spec) for spec in specs(config, layout, [one.fileno() for one in sockets])]
     for child in children:
+        if child.spec.name == "worker":
+            await _docker(config, stop)
         child.begin()
     await stop.wait()
     renewal.cancel()
@@ -104,6 +110,16 @@ async def run(config: Config, layout: Layout) -> None:
         await child.stop()
     for one in sockets:
         one.close()
+
+
+async def _docker(config: Config, stop: asyncio.Event) -> None:
+    """Waits until a Docker Engine answers, for the worker looks at it when it starts; not for ever."""
+    for _ in range(DOCKER_PATIENCE):
+        if stop.is_set() or await asyncio.to_thread(docker_answers, config.docker.socket):
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.1)
+    log.error("no Docker Engine answers on %s; the worker starts without it", config.docker.socket)
 
 
 def _claim(layout: Layout) -> int:
