@@ -33,15 +33,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 
 async def _write_on(store: EtcdStore, acknowledged: dict[int, bytes], unknown: set[bytes], name: str) -> None:
-    """One commit after the other, until cancelled."""
+    """One commit after the other, until cancelled. `unknown`: begun and not (yet) acknowledged."""
     number = 0
     while True:
         number += 1
         key = ROOT + f"{name}/{number}".encode()
-        try:
+        unknown.add(key)
+        with contextlib.suppress(StoreError):
             acknowledged[(await store.commit(puts={key: b"x"})).revision] = key
-        except StoreError:
-            unknown.add(key)
+            unknown.discard(key)
         await asyncio.sleep(0.01)
 
 
