@@ -1,8 +1,13 @@
-"""/v1/query…: prepared queries, without templates and without failover to other datacenters."""
+"""/v1/query…: prepared queries and their name templates, without failover to other datacenters.
+
+The token that clients send along with a definition is not kept: whoever executes a query shows one.
+"""
 
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,8 +18,10 @@ from kokiris.discovery.api.health import has_node_meta
 from kokiris.discovery.model import PreparedQuery, ServiceInstance
 from kokiris.discovery.writer import Change
 from kokiris.kernel import wire
-from kokiris.kernel.errors import BadInput, NotFound, NotSupported
+from kokiris.kernel.errors import BadInput, NotFound
 from kokiris.kernel.ids import new_id
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 class QueryService(msgspec.Struct, kw_only=True):
@@ -35,6 +42,14 @@ class QueryDns(msgspec.Struct, kw_only=True):
     TTL: str = ""
 
 
+class QueryTemplate(msgspec.Struct, kw_only=True):
+    """`name_prefix_match`: answers for every name that starts with the query's; `RegExp` gives `${match(N)}`."""
+
+    Type: str = ""
+    RegExp: str = ""
+    RemoveEmptyTags: bool = False
+
+
 class QueryBody(msgspec.Struct, kw_only=True):
     ID: str = ""
     Name: str = ""
@@ -42,17 +57,19 @@ class QueryBody(msgspec.Struct, kw_only=True):
     Token: str = ""
     Service: QueryService = msgspec.field(default_factory=QueryService)
     DNS: QueryDns = msgspec.field(default_factory=QueryDns)
-    Template: dict[str, Any] = msgspec.field(default_factory=dict)
+    Template: QueryTemplate = msgspec.field(default_factory=QueryTemplate)
 
 
 async def _stored(call: Call, query_id: str) -> PreparedQuery:
     body = await call.body(QueryBody)
     if not body.Service.Service:
         raise BadInput("Must provide a Service name to query")
-    if body.Template:
-        raise NotSupported("query templates are not acted on", next_step="Name each query.")
-    if body.Token:
-        raise NotSupported("a query cannot keep a token", next_step="Give the token with each execution.")
+    if body.Template.Type not in {"", "name_prefix_match"}:
+        raise BadInput(f'Bad Template.Type "{body.Template.Type}"', next_step='Use "name_prefix_match".')
+    try:
+        re.compile(body.Template.RegExp)
+    except re.error as error:
+        raise BadInput(f'Bad Template.RegExp "{body.Template.RegExp}": {error}') from error
     definition = msgspec.to_builtins(body)
     del definition["ID"], definition["Token"]
     return PreparedQuery(ID=query_id, Name=body.Name, Definition=definition)
@@ -117,19 +134,53 @@ async def delete(call: Call) -> Any:
     return EMPTY
 
 
-def _find(call: Call) -> tuple[PreparedQuery, QueryBody]:
-    wanted = call.params["id"]
-    query = call.catalog.queries.get(wanted)
-    if query is None:
-        query = next((one for one in call.catalog.queries.values() if one.Name == wanted), None)
-    if query is None:
+def find(queries: Iterable[PreparedQuery], wanted: str) -> tuple[PreparedQuery, QueryBody]:
+    """By id, by name, or by the template with the longest fitting name. Raises NotFound."""
+    best: tuple[tuple[int, int], PreparedQuery, QueryBody] | None = None
+    for query in queries:
+        body = wire.convert(query.Definition, QueryBody)
+        if wanted == query.ID:
+            rank = (3, 0)
+        elif body.Template.Type:
+            if not wanted.startswith(query.Name):
+                continue
+            rank = (1, len(query.Name))
+        elif query.Name and query.Name == wanted:
+            rank = (2, 0)
+        else:
+            continue
+        if best is None or rank > best[0]:
+            best = (rank, query, body)
+    if best is None:
         raise NotFound("Query not found")
-    return query, wire.convert(query.Definition, QueryBody)
+    _, query, body = best
+    return query, _rendered(body, query.Name, wanted) if body.Template.Type else body
+
+
+def _rendered(body: QueryBody, prefix: str, name: str) -> QueryBody:
+    """`body` with the template's variables replaced."""
+    found = re.search(body.Template.RegExp, name) if body.Template.RegExp else None
+    values = {"name.full": name, "name.prefix": prefix, "name.suffix": name[len(prefix) :]}
+
+    def value(match: re.Match[str]) -> str:
+        variable = match[1].strip()
+        if variable.startswith("match("):
+            number = variable[6:].rstrip(")")
+            usable = found is not None and number.isdecimal() and int(number) <= len(found.groups())
+            return (found[int(number)] or "") if found is not None and usable else ""
+        return values.get(variable, "")
+
+    service = msgspec.structs.replace(
+        body.Service,
+        Service=_VARIABLE.sub(value, body.Service.Service),
+        Tags=[tag for tag in (_VARIABLE.sub(value, tag) for tag in body.Service.Tags) if tag],
+    )
+    return msgspec.structs.replace(body, Service=service)
 
 
 async def execute(call: Call) -> Any:
     """GET /v1/query/:id-or-name/execute: healthy instances, shuffled."""
-    _, body = _find(call)
+    _, body = find(call.catalog.queries.values(), call.params["id"])
     found = [one for one in call.catalog.instances_of(body.Service.Service) if _matches(call, one, body.Service)]
     random.shuffle(found)
     limit = call.unsigned("limit")
@@ -158,5 +209,5 @@ def _matches(call: Call, one: ServiceInstance, wanted: QueryService) -> bool:
 
 async def explain(call: Call) -> Any:
     """GET /v1/query/:id-or-name/explain"""
-    query, _ = _find(call)
-    return {"Query": _wire(query)}
+    query, body = find(call.catalog.queries.values(), call.params["id"])
+    return {"Query": {**_wire(query), "Service": body.Service}}
