@@ -279,3 +279,7 @@ async def test_the_event_stream(client, ask, worker):
         seen = [one for one in batch["Events"] if one["Type"] == "JobRegistered"]
     assert seen[0]["Key"] == ID
     leave.set()
+    await ask(client.job.evaluate_job, ID)  # its thread looks at the flag when a line comes
+    await ask(client.job.deregister_job, ID)
+    await ask(stream.join, 30)
+    assert not stream.is_alive()

@@ -50,7 +50,7 @@ async def test_plan_shows_a_diff_and_what_it_would_do(call, worker):
     _, history = await call("GET", "/v1/job/web/versions?diffs=true")
     assert [one["Version"] for one in history["Versions"]] == [1, 0]
     assert history["Diffs"][0]["Type"] == "Edited"
-    status, text = await call("GET", "/v1/job/web/versions?diffs=true&diff_version=9")
+    status, _ = await call("GET", "/v1/job/web/versions?diffs=true&diff_version=9")
     assert status == 400
 
 

@@ -136,7 +136,7 @@ def _job(job_id: str = "web", **fields: Any) -> Job:
 
 
 def _node(name: str = "node1", **fields: Any) -> Node:
-    return Node(ID=new_id(), Name=name, Datacenter="dc1", Status="ready", **fields)
+    return Node(**{"ID": new_id(), "Name": name, "Datacenter": "dc1", "Status": "ready", **fields})
 
 
 @pytest.fixture
