@@ -187,6 +187,9 @@ class Candidates:
                 rule.count(row, sign)
 
     def inherited(self, replaced: Alloc | None) -> dict[int, Sequence[int]]:
-        """Row → host ports a replacement of `replaced` may take over there."""
+        """Row → host ports a replacement of `replaced` may take over there: those that it alone still holds."""
         row = None if replaced is None else self.draft.cluster.row_of.get(replaced.NodeID)
-        return {} if replaced is None or row is None else {row: list(replaced.ports().values())}
+        if replaced is None or row is None or replaced.client_terminal():
+            return {}
+        ports = self.draft.cluster.ports[row]
+        return {row: [port for port in replaced.ports().values() if ports.holders_of(port) == 1]}

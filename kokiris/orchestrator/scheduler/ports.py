@@ -48,11 +48,15 @@ class NodePorts:
             self.free_dynamic += 1
         self._dynamic[position] = min(holders, 255)
 
+    def holders_of(self, port: int) -> int:
+        """How many hold it; the node's own reservation counts as one."""
+        if self.first <= port <= self.last:
+            return 0 if self._dynamic is None else self._dynamic[port - self.first]
+        return self._other.get(port, 0)
+
     def is_taken(self, port: int) -> bool:
         """Whether somebody holds it or the node reserves it."""
-        if self.first <= port <= self.last:
-            return self._dynamic is not None and self._dynamic[port - self.first] > 0
-        return port in self._other
+        return self.holders_of(port) > 0
 
     def next_free(self, start: int, also_taken: Container[int]) -> int | None:
         """The first free dynamic port from `start` on, round the range; None when there is none."""

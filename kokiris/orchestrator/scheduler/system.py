@@ -133,7 +133,7 @@ def _place_on_rows(
     for row, wanted, replaced in wishes:
         if replaced is not None:
             draft.release(replaced)
-        inherited = list(replaced.ports().values()) if replaced is not None else []
+        inherited = candidates.inherited(replaced).get(row, ())
         node = draft.cluster.nodes[row]
         if node is None or exhausted_dimension(draft, row, ask, inherited) is not None:
             if failure is None:

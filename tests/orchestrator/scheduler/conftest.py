@@ -116,7 +116,6 @@ class World:
             if self._created.pop(key, None) is not None:
                 events.append(Event(key, None, 0, revision))
         self.state.apply(revision, sorted(events, key=lambda event: event.key))
-        self.check()
 
     def new_ids(self, count: int) -> bytes:
         return b"".join(
@@ -180,6 +179,7 @@ class World:
         self.decisions.append(decision)
         if apply:
             self.commit(decision.puts(KEYS))
+            self.check()
         return decision
 
     def watch(self, job_id: str = "site") -> bool:
