@@ -46,7 +46,6 @@ group_add texts
 healthchecks map
 """
 _REFUSED = """
-auth_soft_fail boolean
 port_map map
 network_aliases texts
 ipv4_address text
@@ -77,6 +76,7 @@ def _listed(table: str, acted: str) -> dict[str, Key]:
 
 DOCKER_KEYS: dict[str, Key] = {
     **_listed(_ACTED, "yes"),
+    "auth_soft_fail": Key("boolean", note="there are no credential helpers that could fail"),
     "auth": Key("map", note="username, password, server_address"),
     "cap_add": Key("texts", note="outside the namespace platform only capabilities that dockerd gives anyway"),
     "security_opt": Key("texts", note="no-new-privileges; others only in the namespace platform"),

@@ -1,0 +1,10 @@
+job "minimal" {
+  group "g" {
+    task "t" {
+      driver = "docker"
+      config {
+        image = "busybox:1"
+      }
+    }
+  }
+}
