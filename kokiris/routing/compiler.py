@@ -1,10 +1,11 @@
 """Routers → tables that answer by look-up, exactly as the rules would in order of priority. Pure.
 
-The hosts named in rules cut all hosts into classes: each exact name, each wildcard's other names, any other host. In
-a class, the paths named in rules cut all paths into classes again: each exact path, and for each prefix the paths whose
+The hosts named in rules cut all hosts into classes: each exact name, each wildcard's other names, any other host. In a
+class, the paths named in rules cut all paths into classes again: each exact path, and for each prefix the paths whose
 longest named prefix it is. Every Host, Path and PathPrefix is constant in such a class, so that evaluating the rules
-once per class gives the winner for all of it. HAProxy finds the class by looking up `host|path` in a map of exact keys,
-then the longest beginning in a map of prefixes; then the same with the host's wildcard, then with `*`.
+once per class gives the winner for all of it. HAProxy finds the class of hosts by one look-up for most requests (the
+host itself, else its wildcard, else any), and only where paths matter asks a map of whole `host|path` keys, then one
+for the longest beginning.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from kokiris.routing.evaluator import by_priority, host_matches, path_key, wildc
 from kokiris.routing.rules import And, Expression, Matcher, Not, Or, hosts, matchers
 
 ANY_HOST = "*"
+PATHS = "paths"
+"""Target of a class of hosts whose paths are answered differently: look in `exact` and `prefix`."""
 _ROOT = "/"
 
 
@@ -32,12 +35,14 @@ class Route:
 
 @dataclass(slots=True)
 class Tables:
-    """`host|path` → target. `winners` are the routes that answer something, `hosts` the exact and wildcard names."""
+    """`host`: exact name → target, or PATHS. `wild`: the same for `*.x`, and for `*`, any other host. `exact` and
+    `prefix`: `class|path` → target, for classes that say PATHS. `winners`: routes that answer something."""
 
+    host: dict[str, str] = field(default_factory=dict)
+    wild: dict[str, str] = field(default_factory=dict)
     exact: dict[str, str] = field(default_factory=dict)
     prefix: dict[str, str] = field(default_factory=dict)
     winners: set[str] = field(default_factory=set)
-    hosts: set[str] = field(default_factory=set)
 
 
 HostTable = tuple[dict[str, str], dict[str, str], frozenset[str]]
@@ -48,13 +53,13 @@ class Memo:
     """Host classes that the last compilation solved: unchanged ones are not solved again."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, tuple[Route, ...], str | None], HostTable] = {}
-        self._next: dict[tuple[str, tuple[Route, ...], str | None], HostTable] = {}
+        self._known: dict[tuple[str, tuple[Route, ...]], HostTable] = {}
+        self._next: dict[tuple[str, tuple[Route, ...]], HostTable] = {}
 
-    def solve(self, host: str, routes: tuple[Route, ...], nowhere: str, unlisted: str | None) -> HostTable:
+    def solve(self, host: str, routes: tuple[Route, ...], nowhere: str) -> HostTable:
         """As `_solve`, from memory if nothing it depends on has changed."""
-        key = (host, routes, unlisted)
-        table = self._known.get(key) or _solve(host, routes, nowhere, unlisted)
+        key = (host, routes)
+        table = self._known.get(key) or _solve(host, routes, nowhere)
         self._next[key] = table
         return table
 
@@ -64,37 +69,41 @@ class Memo:
 
 
 def compile_routes(routes: Iterable[Route], *, nowhere: str, memo: Memo | None = None) -> Tables:
-    """Tables for one entry point. `nowhere` is the target of holes that a negation cuts into a wider prefix.
+    """Tables for one entry point. `nowhere` is the target of what no route matches in a class that some route names.
 
     Rules hold only matchers that are acted on. Equal priorities are decided by name, so that every node decides alike.
     """
     ordered = by_priority(routes)
     by_host, open_routes = _index(ordered)
     memo = memo or Memo()
-    tables = Tables(hosts=set(by_host))
+    tables = Tables()
     for host in (*by_host, ANY_HOST) if open_routes else by_host:
         positions = {*open_routes, *by_host.get(host, ()), *by_host.get(wildcard_of(host), ())}
         relevant = tuple(ordered[position] for position in sorted(positions))
-        # A wider class would answer what this one leaves out: then it must say "nowhere" itself.
-        wider = (open_routes and host != ANY_HOST) or (wildcard_of(host) != host and wildcard_of(host) in by_host)
-        exact, prefix, winners = memo.solve(host, relevant, nowhere, None if wider else nowhere)
+        exact, prefix, winners = memo.solve(host, relevant, nowhere)
+        tables.winners |= winners
+        classes = tables.wild if host.startswith(ANY_HOST) else tables.host
+        if not exact and len(prefix) <= 1 and _ROOT in (prefix or {_ROOT: nowhere}):
+            classes[host] = prefix.get(_ROOT, nowhere)
+            continue
+        classes[host] = PATHS
         tables.exact.update((f"{host}|{path}", target) for path, target in exact.items())
         tables.prefix.update((f"{host}|{path}", target) for path, target in prefix.items())
-        tables.winners |= winners
     memo.turn()
     return tables
 
 
-def look_up(tables: Tables, host: str, path: str) -> str | None:
+def look_up(tables: Tables, host: str, path: str, nowhere: str) -> str:
     """What HAProxy answers for a canonical host and routing path: the look-ups of its configuration, in Python."""
-    for name in (host, wildcard_of(host), ANY_HOST):
-        key = f"{name}|{path}"
-        found = tables.exact.get(key) or next(
-            (tables.prefix[key[:end]] for end in range(len(key), 0, -1) if key[:end] in tables.prefix), None
-        )
-        if found is not None:
+    for name, classes in ((host, tables.host), (wildcard_of(host), tables.wild), (ANY_HOST, tables.wild)):
+        found = classes.get(name)
+        if found is None:
+            continue
+        if found != PATHS:
             return found
-    return None
+        key = f"{name}|{path}"
+        return tables.exact.get(key) or _longest(tables.prefix, key, nowhere)
+    return nowhere
 
 
 def _index(ordered: Sequence[Route]) -> tuple[dict[str, list[int]], list[int]]:
@@ -132,11 +141,8 @@ def _three_valued(expression: Expression) -> bool | None:
             return True if True in values else None if None in values else False
 
 
-def _solve(host: str, routes: Sequence[Route], nowhere: str, unlisted: str | None) -> HostTable:
-    """The winner of every class of paths for one class of hosts, without the entries that change nothing.
-
-    `unlisted` is what a path without an entry would be answered; None: not known, so that it gets an entry.
-    """
+def _solve(host: str, routes: Sequence[Route], nowhere: str) -> HostTable:
+    """The winner of every class of paths for one class of hosts, without the entries that change nothing."""
     exact_paths, prefixes = _paths(routes)
     winners: set[str] = set()
 
@@ -150,12 +156,12 @@ def _solve(host: str, routes: Sequence[Route], nowhere: str, unlisted: str | Non
     prefix: dict[str, str] = {}
     for path in sorted(prefixes):  # a prefix comes before all that it begins
         answer = target(partial(_prefix_holds, path))
-        if answer != _longest(prefix, path, unlisted):
+        if answer != _longest(prefix, path, nowhere):
             prefix[path] = answer
     exact: dict[str, str] = {}
     for path in exact_paths:
         answer = target(partial(_path_holds, path))
-        if answer != _longest(prefix, path, unlisted):
+        if answer != _longest(prefix, path, nowhere):
             exact[path] = answer
     return exact, prefix, frozenset(winners)
 
@@ -172,7 +178,7 @@ def _paths(routes: Iterable[Route]) -> tuple[set[str], set[str]]:
     return exact, prefixes
 
 
-def _longest(prefix: Mapping[str, str], path: str, unlisted: str | None) -> str | None:
+def _longest(prefix: Mapping[str, str], path: str, unlisted: str) -> str:
     return next((prefix[path[:end]] for end in range(len(path), 0, -1) if path[:end] in prefix), unlisted)
 
 

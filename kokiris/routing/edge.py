@@ -18,10 +18,8 @@ from kokiris.routing.configuration import Configuration, Platform, configure
 from kokiris.routing.feed import CatalogView
 from kokiris.routing.haproxy.driver import HaproxyDriver
 from kokiris.routing.haproxy.files import HaproxyFiles
-from kokiris.routing.haproxy.live import MapName
 from kokiris.routing.haproxy.runtime import HaproxyAway
-from kokiris.routing.model import ENTRY_POINTS
-from kokiris.routing.plan import Compiler, Plan
+from kokiris.routing.plan import Compiler, Plan, maps_of
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +27,7 @@ COALESCE_S = 0.002
 """Changes that come together are applied together; far below what a user notices."""
 DRAIN_POLL_S = 0.05
 REPORT_INTERVAL_S = 2.0
+REPORT_RETRY_S = 0.2
 LIVENESS_INTERVAL_S = 1.0
 CERTIFICATE_PATIENCE_S = 1.5
 """How long a new route waits for its certificate before it is served with the default one."""
@@ -138,7 +137,7 @@ class Edge:
         known = {name: instance for name, instance in self._memory.instances.items() if name in held}
         self._remember(Memory(slots=plan.slots, instances={**known, **plan.instances}))
         await self._certify(plan)
-        await self._driver.apply(plan.servers, _maps(plan))
+        await self._driver.apply(plan.servers, maps_of(plan))
         await self._driver.forget_certificates(self._certificates.have())
         self.status.configuration, self.status.plan = configuration, plan
         self.status.applied_at = time.time()
@@ -178,7 +177,7 @@ class Edge:
                 await self._send_report(self._report)
             except (KokirisError, OSError, TimeoutError) as error:
                 log.debug("report: %s", error)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(REPORT_RETRY_S)
                 self._report_wake.set()
 
     def _recall(self) -> Memory:
@@ -191,11 +190,3 @@ class Edge:
         if memory != self._memory:
             write_atomic(self._files.state, msgspec.json.encode(memory), mode=0o600)
             self._memory = memory
-
-
-def _maps(plan: Plan) -> dict[MapName, dict[str, str]]:
-    maps: dict[MapName, dict[str, str]] = {}
-    for entry_point in ENTRY_POINTS:
-        maps[(entry_point, "exact")] = plan.tables[entry_point].exact
-        maps[(entry_point, "prefix")] = plan.tables[entry_point].prefix
-    return maps

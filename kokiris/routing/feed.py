@@ -38,7 +38,7 @@ class Caller:
     """GET and other requests to whichever server answers. `session` is made anew after `renew` (new certificates)."""
 
     def __init__(self, servers: Sequence[str], new_session: Callable[[], aiohttp.ClientSession], scheme: str) -> None:
-        self._bases = [f"{scheme}://{server}" for server in servers]
+        self.bases = [f"{scheme}://{server}" for server in servers]
         self._new_session = new_session
         self._session: aiohttp.ClientSession | None = None
         self._current = 0
@@ -51,7 +51,8 @@ class Caller:
 
     @property
     def base(self) -> str:
-        return self._bases[self._current % len(self._bases)]
+        """The server in use."""
+        return self.bases[self._current % len(self.bases)]
 
     def next_server(self) -> None:
         """The current one failed: the next call asks another."""

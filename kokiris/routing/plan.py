@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from kokiris.routing.compiler import Memo, Route, Tables, compile_routes
 from kokiris.routing.configuration import Configuration
 from kokiris.routing.haproxy.config import NOWHERE, REDIRECT
-from kokiris.routing.haproxy.files import slot_name
+from kokiris.routing.haproxy.files import MapName, slot_name
 from kokiris.routing.model import ENTRY_POINTS, INTERNAL, Router, Server, Service
 from kokiris.routing.rules import hosts
+
+_POOL = " pool-max-conn -1 pool-purge-delay 5s"
+"""HAProxy 2.6 gives a server added at run time no purge delay, so that it keeps no idle connection: each request would
+open one (measured: 80 instead of 37 µs of CPU per request)."""
 
 _SCHEME_OPTIONS = {"http": "", "https": " ssl verify none", "h2c": " proto h2"}
 
@@ -110,6 +114,17 @@ def _servers(service: Service, instances: dict[str, str]) -> dict[str, str]:
         name = server_name(server, service.scheme)
         address = f"[{server.address}]" if ":" in server.address else server.address
         weight = f" weight {server.weight}" if server.weight != 1 else ""
-        servers[name] = f"{address}:{server.port}{_SCHEME_OPTIONS[service.scheme]}{weight}"
+        servers[name] = f"{address}:{server.port}{_SCHEME_OPTIONS[service.scheme]}{weight}{_POOL}"
         instances[name] = server.instance_id
     return servers
+
+
+def maps_of(plan: Plan) -> dict[MapName, dict[str, str]]:
+    """The maps that HAProxy looks up."""
+    maps: dict[MapName, dict[str, str]] = {}
+    for entry_point, table in plan.tables.items():
+        maps[(entry_point, "host")] = table.host
+        maps[(entry_point, "wild")] = table.wild
+        maps[(entry_point, "exact")] = table.exact
+        maps[(entry_point, "prefix")] = table.prefix
+    return maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,20 +36,28 @@ class Servers:
 
     async def _call(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
         try:
-            async with self._caller.session().request(
-                method, f"{self._caller.base}{path}", data=msgspec.json.encode(body), timeout=TIMEOUT
-            ) as response:
-                return response.status, await response.read()
+            return await self._send(self._caller.base, method, path, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._caller.next_server()
             raise Unavailable(f"no server answers: {error or type(error).__name__}") from error
 
+    async def _send(self, base: str, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        data = msgspec.json.encode(body)
+        async with self._caller.session().request(method, f"{base}{path}", data=data, timeout=TIMEOUT) as response:
+            return response.status, await response.read()
+
     async def report(self, report: Report) -> None:
-        """Tells the servers what HAProxy has."""
+        """Tells every server what HAProxy has: each keeps its own ledger of what is released."""
         path = f"/internal/v1/edge/{quote(self._node, safe='')}/report"
-        status, body = await self._call("PUT", path, {"Applied": report.applied, "Draining": report.draining})
-        if status >= 300:
-            raise Unavailable(f"report refused with {status}: {body[:200].decode('utf-8', 'replace')}")
+        body = {"Applied": report.applied, "Draining": report.draining}
+        sent = await asyncio.gather(
+            *(self._send(base, "PUT", path, body) for base in self._caller.bases), return_exceptions=True
+        )
+        refused = [one for one in sent if isinstance(one, BaseException) or one[0] >= 300]
+        if refused:
+            raise Unavailable(
+                f"{len(refused)} of {len(sent)} servers did not take the report, first: {refused[0]!r:.300}"
+            )
 
     async def sign(self, request: bytes, names: Sequence[str]) -> bytes:
         """The chain for a certificate request."""

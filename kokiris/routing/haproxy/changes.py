@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kokiris.routing.haproxy.files import HaproxyFiles, slot_name
-from kokiris.routing.haproxy.live import Live, LiveServer, MapName
+from kokiris.routing.haproxy.files import HaproxyFiles, MapName, slot_name
+from kokiris.routing.haproxy.live import Live, LiveServer
 from kokiris.routing.haproxy.runtime import with_payloads, word
 
 SWAP_UP_TO = 3000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kokiris.kernel.names import Addresses
+from kokiris.routing.compiler import PATHS
 from kokiris.routing.haproxy.files import HaproxyFiles
 
 NOT_FOUND_TEXT = "404 page not found"
@@ -100,35 +101,39 @@ def _defaults() -> str:
 
 
 def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -> str:
-    exact, prefix = files.map(name, "exact"), files.map(name, "prefix")
+    host, wild, exact, prefix = (files.map(name, kind) for kind in ("host", "wild", "exact", "prefix"))
     proto, port = ("https", config.https_port) if name == "websecure" else ("http", 80)
-    authority = "%[var(txn.host)]" if config.https_port == 443 else f"%[var(txn.host)]:{config.https_port}"
-    found = "{ var(txn.to) -m found }"
+    port_suffix = "" if config.https_port == 443 else f":{config.https_port}"
     return f"""frontend {name}
   {bind}
-  # "|" separates host and path in the maps' keys: nobody may forge one; names are ASCII on the wire.
-  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
-  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: several Host headers\\n" if {{ req.fhdr_cnt(host) gt 1 }}
-  http-request normalize-uri percent-to-uppercase if {{ path -m sub % }}
-  http-request normalize-uri percent-decode-unreserved if {{ path -m sub % }}
-  http-request normalize-uri path-strip-dot if {{ path -m sub /. }}
-  http-request normalize-uri path-merge-slashes if {{ path -m sub // }}
-  http-request normalize-uri path-strip-dotdot full if {{ path -m sub /.. }}
-  http-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)
-  http-request set-var(txn.path) path
-  http-request set-var(txn.key) var(txn.host),concat(|,txn.path)
-  http-request set-var(txn.to) var(txn.key),map_str({exact})
-  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
-  http-request set-var(txn.key) "var(txn.host),regsub(^[^.]*,*),concat(|,txn.path)" unless {found}
-  http-request set-var(txn.to) var(txn.key),map_str({exact}) unless {found}
-  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
-  http-request set-var(txn.key) "str(*),concat(|,txn.path)" unless {found}
-  http-request set-var(txn.to) var(txn.key),map_str({exact}) unless {found}
-  http-request set-var(txn.to) var(txn.key),map_beg({prefix}) unless {found}
+  # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
+  http-request set-var(txn.to) req.fhdr(host),map_str({host})
   acl known var(txn.to) -m found
-  acl hole var(txn.to) -m str {NOWHERE}
-  http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if !known or hole
-  http-request redirect location https://{authority}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
+  # Else its canonical form (names are ASCII on the wire), its wildcard, and routers that match any host.
+  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if !known {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
+  http-request set-var(txn.class) req.fhdr(host),field(1,:),lower,rtrim(.) if !known
+  http-request set-var(txn.to) var(txn.class),map_str({host}) if !known
+  http-request set-var(txn.class) "var(txn.class),regsub(^[^.]*,*)" if !known
+  http-request set-var(txn.to) var(txn.class),map_str({wild}) if !known
+  http-request set-var(txn.class) str(*) if !known
+  http-request set-var(txn.to) "str(*),map_str({wild},{NOWHERE})" if !known
+  # The path as a server would see it, whatever its spelling.
+  http-request set-var(txn.odd) bool(true) if {{ path -m sub % // /. }}
+  acl odd var(txn.odd) -m found
+  http-request normalize-uri percent-to-uppercase if odd
+  http-request normalize-uri percent-decode-unreserved if odd
+  http-request normalize-uri path-strip-dot if odd
+  http-request normalize-uri path-merge-slashes if odd
+  http-request normalize-uri path-strip-dotdot full if odd
+  # Where paths matter: the whole path, then the longest beginning.
+  acl paths var(txn.to) -m str {PATHS}
+  http-request set-var(txn.class) req.fhdr(host) if paths !{{ var(txn.class) -m found }}
+  http-request set-var(txn.path) path if paths
+  http-request set-var(txn.key) var(txn.class),concat(|,txn.path) if paths
+  http-request set-var(txn.to) var(txn.key),map_str({exact}) if paths
+  http-request set-var(txn.to) "var(txn.key),map_beg({prefix},{NOWHERE})" if paths
+  http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if {{ var(txn.to) -m str {NOWHERE} }}
+  http-request redirect location https://%[req.fhdr(host),field(1,:)]{port_suffix}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
   # Only a request that may be repeated is repeated once it was sent.
   http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
   http-request del-header Forwarded

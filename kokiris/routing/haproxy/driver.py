@@ -25,12 +25,13 @@ from kokiris.routing.haproxy.changes import (
 from kokiris.routing.haproxy.files import (
     SLOTS_PER_FILE,
     HaproxyFiles,
+    MapName,
     certificate_list_text,
     map_text,
     slot_file_text,
     slot_name,
 )
-from kokiris.routing.haproxy.live import Live, MapName, pid_of, read_live, sessions_of, wrong_answers
+from kokiris.routing.haproxy.live import Live, pid_of, read_live, sessions_of, wrong_answers
 from kokiris.routing.haproxy.runtime import HaproxyAway, RuntimeApi, ask_master
 
 log = logging.getLogger(__name__)

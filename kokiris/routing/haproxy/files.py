@@ -9,7 +9,11 @@ from pathlib import Path
 from kokiris.infra.config import Layout
 
 ENTRY_POINTS = ("web", "websecure")
-MAP_KINDS = ("exact", "prefix")
+MAP_KINDS = ("host", "wild", "exact", "prefix")
+"""What each is looked up for: see `kokiris.routing.compiler.Tables`."""
+MapName = tuple[str, str]
+"""(entry point, kind)."""
+
 SLOTS_PER_FILE = 128
 """Slots share files so that a change rewrites a few kilobytes, whatever the size of the pool."""
 
@@ -70,7 +74,6 @@ class HaproxyFiles:
         return self.run / "haproxy-master.sock"
 
     def map(self, entry_point: str, kind: str) -> Path:
-        """`kind` is exact (`host|path`, whole) or prefix (`host|path`, longest beginning)."""
         return self.maps / f"{entry_point}.{kind}.map"
 
     def slot_file(self, number: int) -> Path:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kokiris.routing.haproxy.files import ENTRY_POINTS, MAP_KINDS, HaproxyFiles, slot_number
+from kokiris.routing.haproxy.files import ENTRY_POINTS, MAP_KINDS, HaproxyFiles, MapName, slot_number
 from kokiris.routing.haproxy.runtime import RuntimeApi
 
 _MAINTENANCE, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20, 0x08 | 0x10
-
-MapName = tuple[str, str]
-"""(entry point, kind)."""
 
 
 @dataclass(slots=True)

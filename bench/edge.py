@@ -1,0 +1,251 @@
+"""The VIP: requests per second with 10,000 host names against a bare HAProxy with one, and how fast a change arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.table import Report, Row, main, median_and_p99
+from kokiris.routing.configuration import Configuration, configure
+from kokiris.routing.haproxy.driver import HaproxyDriver
+from kokiris.routing.haproxy.files import HaproxyFiles
+from kokiris.routing.haproxy.runtime import HaproxyAway
+from kokiris.routing.model import CatalogService, Instance
+from kokiris.routing.plan import Compiler, maps_of
+from kokiris.routing.platform import platform_of
+from tests.routing.peers import Client, Node, Rpc, eventually, free_port
+from tests.routing.peers import Instance as WebServer
+
+HOSTS = 10_000
+SERVICES = 100
+ROUNDS = 5
+ROUND_S = 3
+CONNECTIONS = 64
+CHANGES = 100
+
+_LUA = """
+local count, scheme = {count}, 0
+local requests = {{}}
+init = function(args)
+  math.randomseed(42)
+  for i = 1, 4096 do
+    requests[i] = wrk.format("GET", "/", {{["Host"] = "h" .. math.random(0, count - 1) .. ".bench.test"}})
+  end
+end
+local i = 0
+request = function() i = i % 4096 + 1; return requests[i] end
+"""
+
+_PLAIN = """
+global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 3s
+  timeout client 60s
+  timeout server 60s
+  http-reuse safe
+frontend instance
+  bind 127.0.0.1:{instance}
+  http-request return status 200 content-type text/plain string "ok"
+frontend bare
+  bind 127.0.0.1:{bare}
+  default_backend one
+backend one
+  balance roundrobin
+  server one 127.0.0.1:{instance}
+"""
+
+
+async def run(report: Report) -> None:
+    """Needs HAProxy and wrk. Everything on this machine: client, proxies and instance share its processors."""
+    folder = Path(tempfile.mkdtemp(prefix="kk-bench-"))
+    try:
+        await _throughput(report, folder)
+        await _propagation(report, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _plain_haproxy(folder: Path, name: str, text: str) -> Iterator[None]:
+    file = folder / f"{name}.cfg"
+    file.write_text(text)
+    process = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(file)])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def catalog_of(hosts: int, services: int, port: int) -> dict[str, CatalogService]:
+    """`hosts` names over `services` services, one instance each, in clear on `web`."""
+    catalog = {}
+    for number in range(services):
+        tags = ["traefik.enable=true", f"traefik.http.services.s{number}.loadbalancer.server.port={port}"]
+        for host in range(number, hosts, services):
+            router = f"traefik.http.routers.r{host}"
+            tags += [f"{router}.rule=Host(`h{host}.bench.test`)", f"{router}.entrypoints=web"]
+        one = Instance(f"i{number}", "127.0.0.1", port, tuple(tags), healthy=True)
+        catalog[f"s{number}"] = CatalogService(f"s{number}", tuple(tags), (one,))
+    return catalog
+
+
+async def _throughput(report: Report, folder: Path) -> None:
+    instance, bare = free_port(), free_port()
+    lua = folder / "hosts.lua"
+    lua.write_text(_LUA.format(count=HOSTS))
+    # Instance and bare proxy are processes of their own, so that neither proxy answers from inside.
+    text = _PLAIN.format(instance=instance, bare=bare)
+    instance_text = text[: text.index("frontend bare")]
+    bare_text = text[: text.index("frontend instance")] + text[text.index("frontend bare") :]
+    with _plain_haproxy(folder, "instance", instance_text), _plain_haproxy(folder, "bare", bare_text):
+        node = Node(folder / "node")
+        try:
+            node.serve_rpc_at(free_port())
+            node.start_haproxy(slots=256, threads=1)
+            files = HaproxyFiles.of(node.layout)
+            driver = HaproxyDriver(files)
+            compiler, platform = Compiler(), platform_of(node.config.addresses)
+            catalog = catalog_of(HOSTS, SERVICES, instance)
+            begun = time.perf_counter()
+            configuration = configure(catalog, platform, Configuration())
+            plan = compiler.plan(configuration, {})
+            compiled_s = time.perf_counter() - begun
+            report.add(Row(f"edge: compile {HOSTS:,} routers", HOSTS / compiled_s, "routers/s", n=HOSTS))
+            begun = time.perf_counter()
+            while True:
+                try:
+                    await driver.apply(plan.servers, maps_of(plan))
+                    break
+                except HaproxyAway:
+                    await asyncio.sleep(0.05)
+                    begun = time.perf_counter()
+            report.add(Row("edge: first load of all tables", 1000 * (time.perf_counter() - begun), "ms"))
+            await _recompile(report, compiler, configuration, catalog, node, driver)
+            _compare(report, lua, node.http_port, bare)
+            await driver.close()
+        finally:
+            node.stop()
+
+
+async def _recompile(
+    report: Report,
+    compiler: Compiler,
+    configuration: Configuration,
+    catalog: dict[str, CatalogService],
+    node: Node,
+    driver: HaproxyDriver,
+) -> None:
+    """One more router among all the others, from catalog to HAProxy's acknowledgement."""
+    took, platform, slots = [], platform_of(node.config.addresses), compiler.plan(configuration, {}).slots
+    for number in range(30):
+        tags = ("traefik.enable=true", f"traefik.http.routers.x{number}.rule=Host(`x{number}.bench.test`)")
+        catalog[f"x{number}"] = CatalogService(
+            f"x{number}", tags, (Instance(f"ix{number}", "127.0.0.1", 9, tags, healthy=True),)
+        )
+        begun = time.perf_counter()
+        configuration = configure(catalog, platform, configuration)
+        plan = compiler.plan(configuration, slots)
+        await driver.apply(plan.servers, maps_of(plan))
+        took.append(1000 * (time.perf_counter() - begun))
+        slots = plan.slots
+    median, p99 = median_and_p99(took)
+    report.add(
+        Row("edge: one more router", 1000 / median, "changes/s", n=len(took), median_ms=median, p99_ms=p99,
+            conditions=f"among {HOSTS:,} host names: configured, compiled, files written, applied")
+    )  # fmt: skip
+
+
+def _wrk(lua: Path, port: int) -> tuple[float, float]:
+    """Requests per second and p99 in ms."""
+    output = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{ROUND_S}s", "--latency", "-s", str(lua), f"http://127.0.0.1:{port}/"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "Non-2xx" not in output, output
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
+    return rate, float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+def _compare(report: Report, lua: Path, vip: int, bare: int) -> None:
+    _wrk(lua, vip), _wrk(lua, bare)  # warm-up
+    pairs = [(_wrk(lua, bare), _wrk(lua, vip)) for _ in range(ROUNDS)]
+    conditions = f"wrk, {CONNECTIONS} keep-alive connections, HTTP, 1 HAProxy thread, {os.cpu_count()} CPUs shared"
+    for name, column in (("bare HAProxy, one host", 0), (f"VIP, {HOSTS:,} hosts, {SERVICES} services", 1)):
+        report.add(
+            Row(
+                name,
+                statistics.median(pair[column][0] for pair in pairs),
+                "requests/s",
+                n=ROUNDS,
+                p99_ms=statistics.median(pair[column][1] for pair in pairs),
+                ratio=statistics.median(pair[column][0] / pair[0][0] for pair in pairs),
+                conditions=conditions,
+            )
+        )
+
+
+async def _propagation(report: Report, folder: Path) -> None:
+    """With the real edge role: the catalog's change to the first answer by it."""
+    node = Node(folder / "second")
+    rpc = Rpc(node)
+    node.serve_rpc_at(rpc.port)
+    await rpc.start()
+    node.start_haproxy()
+    edge = node.start_edge()
+    client = Client(node)
+    web = await WebServer("one").start()
+    tags = [
+        "traefik.enable=true",
+        "traefik.http.routers.w.rule=Host(`w.test`)",
+        "traefik.http.routers.w.entrypoints=web",
+    ]
+    routed, stopped = [], []
+    try:
+        rpc.declared["w"] = tags
+        await rpc.touch()
+
+        async def known() -> bool:
+            return bool((await client.get("w.test", https=False))[0] == 503)
+
+        await eventually(known, "the route")
+        for number in range(CHANGES):
+            begun = time.perf_counter()
+            await rpc.put("w", f"i{number}", web.port, tags)
+            while (await client.get("w.test", https=False))[0] != 200:
+                pass
+            routed.append(1000 * (time.perf_counter() - begun))
+            begun = time.perf_counter()
+            await rpc.remove("w", f"i{number}")
+            while (await client.get("w.test", https=False))[0] != 503:
+                pass
+            stopped.append(1000 * (time.perf_counter() - begun))
+    finally:
+        await client.close()
+        await web.stop()
+        edge.terminate()
+        edge.wait(10)
+        await rpc.stop()
+        node.stop()
+    for name, took in (("instance healthy → routed", routed), ("instance stopped → no new request", stopped)):
+        median, p99 = median_and_p99(took)
+        report.add(
+            Row(f"edge: {name}", median, "ms", n=len(took), median_ms=median, p99_ms=p99,
+                conditions="catalog's change to HAProxy's answer, asked in a loop; edge role, mutual TLS")
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(run)
