@@ -19,7 +19,7 @@ from kokiris.orchestrator.model.allocwire import (
     AllocResources,
     PortMapping,
 )
-from kokiris.orchestrator.model.job import Job, TaskGroup
+from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.model.node import Node
 
 
@@ -205,8 +205,3 @@ class InternalApi:
         self._index += 1
         async with self._news:
             self._news.notify_all()
-
-
-def one_group_job(group: TaskGroup, *, kind: str = "service", name: str = "web") -> Job:
-    """A job of one group."""
-    return Job(ID=name, Name=name, Type=kind, TaskGroups=[group], Datacenters=["*"])

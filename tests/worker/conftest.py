@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from kokiris.access.authority import new_authority, utc_now
@@ -96,6 +97,35 @@ class Bed:
     def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None
         return self._process
+
+    def port(self) -> int:
+        """A free host port for a task."""
+        return free_port()
+
+    async def node_get(self, path: str, **params: str) -> tuple[int, str]:
+        """The node API, as a server calls it: (status, body)."""
+        url = f"https://127.0.0.1:{self.config.ports.node}{path}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, params=params, ssl=client_context(self.layout)) as answer,
+        ):
+            return answer.status, await answer.text()
+
+    async def logs(self, alloc_id: str, task: str = "web", stream: str = "stdout") -> str:
+        """All that the task has put out so far."""
+        _, text = await self.node_get(f"/v1/client/fs/logs/{alloc_id}", task=task, type=stream, plain="true")
+        return text
+
+    async def until_logged(self, alloc_id: str, wanted: str, task: str = "web", stream: str = "stdout") -> str:
+        """Waits until the task's output contains `wanted`."""
+        text = ""
+        try:
+            async with asyncio.timeout(30):
+                while wanted not in (text := await self.logs(alloc_id, task, stream)):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{wanted!r} is not in {text!r}") from None
+        return text
 
     async def _registered(self) -> None:
         async with asyncio.timeout(60):

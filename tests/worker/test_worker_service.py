@@ -3,72 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Any
 
 import aiohttp
 import pytest
 
-from kokiris.access.tls import client_context
-from kokiris.orchestrator.model.job import Job, TaskGroup
-from kokiris.orchestrator.model.policy import RestartPolicySpec, UpdateStrategy
-from kokiris.orchestrator.model.resources import NetworkResource, Port, TaskResources
-from kokiris.orchestrator.model.service import Service, ServiceCheck
-from kokiris.orchestrator.model.task import Task
-from tests.engines.dockerd import BUSYBOX
-from tests.engines.internal_api import one_group_job
+from kokiris.orchestrator.model.job import Job
+from kokiris.orchestrator.model.policy import UpdateStrategy
+from kokiris.orchestrator.model.service import CheckRestartSpec, Service, ServiceCheck
+from tests.engines.jobs import SECOND_NS, SERVE, bridge, container, event_types, job, messages, restart_policy
 
 pytestmark = pytest.mark.engine
 
-SECOND_NS = 1_000_000_000
-RUN_ON = RestartPolicySpec(Attempts=2, Interval=1800 * SECOND_NS, Delay=SECOND_NS // 10, Mode="fail")
 
-
-def shell_task(script: str, name: str = "web", **fields: Any) -> Task:
-    """A busybox container running a script."""
-    config = {"image": BUSYBOX, "command": "/bin/sh", "args": ["-c", script], **fields.pop("config", {})}
-    defaults: dict[str, Any] = {
-        "Driver": "docker",
-        "RestartPolicy": RUN_ON,
-        "Resources": TaskResources(CPU=50, MemoryMB=32),
-        "KillTimeout": SECOND_NS,
-    }
-    return Task(Name=name, Config=config, **{**defaults, **fields})
-
-
-SERVE = 'trap "exit 0" TERM; echo started; echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp & wait'
-
-
-def web_job(**group_fields: Any) -> Job:
-    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=SECOND_NS)
-    group = TaskGroup(
-        Name="app",
-        Tasks=[shell_task(SERVE)],
-        Networks=[NetworkResource(Mode="bridge", DynamicPorts=[Port(Label="http", To=8080)])],
-        Services=[Service(Name="web", PortLabel="http", Checks=[check])],
+def web_job(check: ServiceCheck | None = None, script: str = SERVE, **group: Any) -> Job:
+    alive = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=SECOND_NS)
+    return job(
+        container(script),
+        Networks=bridge(http=8080),
+        Services=[Service(Name="web", PortLabel="http", Checks=[check or alive])],
         Update=UpdateStrategy(MinHealthyTime=SECOND_NS // 10, HealthyDeadline=60 * SECOND_NS),
-        **group_fields,
+        **group,
     )
-    return one_group_job(group)
-
-
-async def node_get(bed: Any, path: str, **params: str) -> tuple[int, str]:
-    """The node API, as a server calls it."""
-    context: ssl.SSLContext = client_context(bed.layout)
-    url = f"https://127.0.0.1:{bed.config.ports.node}{path}"
-    async with aiohttp.ClientSession() as session, session.get(url, params=params, ssl=context) as answer:
-        return answer.status, await answer.text()
 
 
 async def test_service_runs_passes_its_check_and_stops(bed: Any) -> None:
     await bed.start_worker()
-    port = 24101
+    port = bed.port()
     alloc_id = await bed.api.assign(web_job(), ports={"http": (port, 8080)}, DeploymentID="d1")
     client = await bed.api.until(alloc_id, lambda one: one.Healthy is True)
     assert client.ClientStatus == "running"
     [status] = client.Checks.values()
     assert (status.Status, status.StatusCode) == ("success", 200)
-    events = [event.Type for event in client.TaskStates["web"].Events]
+    events = event_types(client.TaskStates["web"])
     assert events[0] == "Received"
     assert "Started" in events
 
@@ -76,7 +43,7 @@ async def test_service_runs_passes_its_check_and_stops(bed: Any) -> None:
         assert (await answer.text()).strip() == "hello"
 
     async def logged() -> bool:
-        _, text = await node_get(bed, f"/v1/client/fs/logs/{alloc_id}", task="web", type="stdout", plain="true")
+        _, text = await bed.node_get(f"/v1/client/fs/logs/{alloc_id}", task="web", type="stdout", plain="true")
         return text == "started\n"
 
     async with asyncio.timeout(20):
@@ -85,7 +52,110 @@ async def test_service_runs_passes_its_check_and_stops(bed: Any) -> None:
 
     await bed.api.stop_alloc(alloc_id)
     client = await bed.api.until_status(alloc_id, "complete")
-    events = [event.Type for event in client.TaskStates["web"].Events]
+    events = event_types(client.TaskStates["web"])
     assert events[-3:] == ["Killing", "Terminated", "Killed"]
     assert client.TaskStates["web"].Events[-2].ExitCode == 0
     assert bed.dockerd.containers({**bed.labels, "kokiris.alloc": alloc_id}) == []
+
+
+async def test_crash_is_restarted_by_policy_then_fails(bed: Any) -> None:
+    await bed.start_worker()
+    alloc_id = await bed.api.assign(job(container("exit 3")))
+    client = await bed.api.until_status(alloc_id, "failed")
+    state = client.TaskStates["web"]
+    assert state.Failed
+    assert state.Restarts == 2
+    assert event_types(state)[-1] == "Not Restarting"
+    assert 'Exceeded allowed attempts 2 in interval 30m0s and mode is "fail"' in messages(state)
+    assert "Exit Code: 3" in messages(state)
+
+
+async def test_unknown_image_says_which_from_where_and_why(bed: Any) -> None:
+    await bed.start_worker()
+    task = container("true", RestartPolicy=restart_policy(0), Config={"image": "127.0.0.1:1/no/such:tag"})
+    client = await bed.api.until_status(await bed.api.assign(job(task)), "failed")
+    state = client.TaskStates["web"]
+    assert "Driver Failure" in event_types(state)
+    assert 'Failed to pull image "127.0.0.1:1/no/such:tag" from 127.0.0.1:1: ' in messages(state)
+    assert "refused" in messages(state)
+
+
+async def test_batch_job_completes(bed: Any) -> None:
+    await bed.start_worker()
+    alloc_id = await bed.api.assign(job(container("echo done"), kind="batch"))
+    client = await bed.api.until_status(alloc_id, "complete")
+    assert client.TaskStates["web"].Restarts == 0
+    assert await bed.logs(alloc_id) == "done\n"
+
+
+async def test_stop_waits_until_the_edges_have_released_the_instance(bed: Any) -> None:
+    await bed.start_worker()
+    port = bed.port()
+    alloc_id = await bed.api.assign(web_job(), ports={"http": (port, 8080)})
+    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    bed.api.released.clear()
+    await bed.api.stop_alloc(alloc_id)
+    async with asyncio.timeout(20):
+        while not bed.api.released_asked:
+            await asyncio.sleep(0.01)
+    assert bed.api.released_asked == [[f"_nomad-task-{alloc_id}-group-app-web-http"]]
+    assert bed.api.clients[alloc_id].ClientStatus == "running"
+    async with aiohttp.ClientSession() as session, session.get(f"http://{bed.api.node_address()}:{port}/") as answer:
+        assert answer.status == 200
+    bed.api.released.set()
+    client = await bed.api.until_status(alloc_id, "complete")
+    assert "Killing" in event_types(client.TaskStates["web"])
+
+
+async def test_failing_check_restarts_the_task_by_check_restart(bed: Any) -> None:
+    await bed.start_worker()
+    check = ServiceCheck(
+        Name="alive",
+        Type="http",
+        Path="/missing",
+        Interval=SECOND_NS,
+        Timeout=SECOND_NS,
+        CheckRestart=CheckRestartSpec(Limit=2, Grace=0),
+    )
+    alloc_id = await bed.api.assign(web_job(check), ports={"http": (bed.port(), 8080)})
+    client = await bed.api.until(alloc_id, lambda one: one.TaskStates["web"].Restarts > 0)
+    assert 'healthcheck: check "alive" unhealthy' in messages(client.TaskStates["web"])
+    [status] = client.Checks.values()
+    assert status.Status != "success"
+
+
+async def test_a_dead_task_fails_its_check_at_once(bed: Any) -> None:
+    await bed.start_worker()
+    check = ServiceCheck(Name="alive", Type="tcp", Interval=3600 * SECOND_NS, Timeout=SECOND_NS)
+    wait_for_order = f"{SERVE.removesuffix('wait')} while [ ! -e /alloc/die ]; do sleep 0.05; done; exit 1"
+    alloc_id = await bed.api.assign(web_job(check, wait_for_order), ports={"http": (bed.port(), 8080)})
+    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    (bed.layout.allocs / alloc_id / "alloc" / "die").touch()
+    client = await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "failure")
+    assert "does not run" in next(iter(client.Checks.values())).Output
+    (bed.layout.allocs / alloc_id / "alloc" / "die").unlink()
+    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+
+
+async def test_forgotten_allocation_is_stopped_and_collected(bed: Any) -> None:
+    await bed.start_worker()
+    alloc_id = await bed.api.assign(job(container("sleep 3600")))
+    await bed.api.until_status(alloc_id, "running")
+    await bed.api.forget(alloc_id)
+    async with asyncio.timeout(30):
+        while (bed.layout.allocs / alloc_id).exists() or bed.dockerd.containers(bed.labels):
+            await asyncio.sleep(0.05)
+
+
+async def test_servers_away_for_a_while_miss_nothing(bed: Any) -> None:
+    await bed.start_worker()
+    alloc_id = await bed.api.assign(job(container("while [ ! -e /alloc/die ]; do sleep 0.05; done"), kind="batch"))
+    await bed.api.until_status(alloc_id, "running")
+    port = bed.api.port
+    await bed.api.stop()
+    (bed.layout.allocs / alloc_id / "alloc" / "die").touch()
+    async with asyncio.timeout(30):
+        while bed.dockerd.containers(bed.labels):
+            await asyncio.sleep(0.05)
+    await bed.api.start(port)
+    await bed.api.until_status(alloc_id, "complete")

@@ -13,7 +13,7 @@ import msgspec
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.model.alloc import AllocClient
-from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus, TaskState
+from kokiris.orchestrator.model.allocwire import AllocCheckStatus, Allocation, TaskEvent, TaskState
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.task import Task
 from kokiris.worker.allocs.folders import AllocFolders
@@ -21,10 +21,10 @@ from kokiris.worker.allocs.health import judge
 from kokiris.worker.allocs.kept import KeptAlloc
 from kokiris.worker.allocs.network import needs_pause, plan_of, ports_of
 from kokiris.worker.allocs.report import alloc_client, health_policy, running_since, task_healths, views
-from kokiris.worker.allocs.setups import SetupMaker
+from kokiris.worker.allocs.setups import Placed, SetupMaker
 from kokiris.worker.checks.runner import CheckSet
 from kokiris.worker.checks.targets import Addresses, CheckSpec, checks_of, instances_of
-from kokiris.worker.drivers.contract import NetworkPlan, TaskSetup
+from kokiris.worker.drivers.contract import TaskSetup
 from kokiris.worker.surroundings import Surroundings
 from kokiris.worker.tasks import events
 from kokiris.worker.tasks.ordering import Cause, Orders, kill_waves, orders
@@ -158,9 +158,7 @@ class AllocRunner:
 
     def setup_of(self, task: Task, attempt: int, extra_env: dict[str, str]) -> TaskSetup:
         """See tasks.runner.TaskHost."""
-        return self._setups.make(
-            self.alloc, self.job, self.group, task, self.folders, self._plan(), self._address, attempt, extra_env
-        )
+        return self._setups.make(self._placed(), task, attempt, extra_env)
 
     def templates_of(self, task: Task) -> TaskTemplates | None:
         """See tasks.runner.TaskHost."""
@@ -171,9 +169,7 @@ class AllocRunner:
             self._templates[task.Name] = TemplateSet(
                 task.Templates,
                 folders,
-                lambda: self._setups.template_env(
-                    self.alloc, self.job, self.group, task, self.folders, self._plan(), self._address
-                ),
+                lambda: self._setups.template_env(self._placed(), task),
                 self._around.services,
             )
         return self._templates[task.Name]
@@ -225,7 +221,7 @@ class AllocRunner:
                 await asyncio.sleep(NETWORK_RETRY_S)
         return True
 
-    def _end_all(self, event: events.TaskEvent, *, failed: bool) -> None:
+    def _end_all(self, event: TaskEvent, *, failed: bool) -> None:
         for one in self._tasks.values():
             one.add_event(event)
             one.state.State, one.state.Failed = "dead", failed
@@ -329,11 +325,12 @@ class AllocRunner:
 
     # its state
 
-    def _plan(self) -> NetworkPlan:
-        return plan_of(self.group, ports_of(self.alloc), self._pause)
+    def _placed(self) -> Placed:
+        plan = plan_of(self.group, ports_of(self.alloc), self._pause)
+        return Placed(self.alloc, self.job, self.group, self.folders, plan, self._address)
 
     def _configure_checks(self) -> None:
-        values = self._setups.group_values(self.alloc, self.job, self.group, self._address)
+        values = self._setups.group_values(self._placed())
         specs = checks_of(self.alloc.ID, self.job, self.group, values)
         self._checks.configure(specs, self._addresses())
 

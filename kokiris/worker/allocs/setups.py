@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from kokiris.kernel.errors import BadInput
 from kokiris.orchestrator.model.allocwire import Allocation
@@ -21,7 +21,19 @@ from kokiris.worker.tasks.environment import (
     interpolate_tree,
     node_values,
 )
-from kokiris.worker.tasks.runner import log_limits
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An allocation as it is on this node."""
+
+    alloc: Allocation
+    job: Job
+    group: TaskGroup
+    folders: AllocFolders
+    plan: NetworkPlan
+    address: str = ""
+    """Of its own network namespace, if the group has one."""
 
 
 class SetupMaker:
@@ -30,89 +42,62 @@ class SetupMaker:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
 
-    def make(
-        self,
-        alloc: Allocation,
-        job: Job,
-        group: TaskGroup,
-        task: Task,
-        folders: AllocFolders,
-        plan: NetworkPlan,
-        address: str,
-        attempt: int,
-        extra_env: Mapping[str, str],
-    ) -> TaskSetup:
+    def make(self, placed: Placed, task: Task, attempt: int, extra_env: Mapping[str, str]) -> TaskSetup:
         """Makes the task's folders too. Raises HostError, StartFailed."""
         on_host = task.Driver != "docker"
-        made = folders.make_task(task.Name, user=task.User, on_host=on_host)
-        _write_payload(job, task, made)
-        subject = self._subject(alloc, job, group, task, made, plan, address, extra_env)
-        env = environment(subject)
+        made = placed.folders.make_task(task.Name, user=task.User, on_host=on_host)
+        _write_payload(placed.job, task, made)
+        env = environment(self._subject(placed, task, made, extra_env))
         values = {**node_values(self._around.node), **env}
         resources = task.Resources or TaskResources()
         return TaskSetup(
-            alloc_id=alloc.ID,
+            alloc_id=placed.alloc.ID,
             task=task.Name,
             config=interpolate_tree(task.Config or {}, values),
             env=env,
             folders=made,
-            network=plan,
-            mounts=[] if on_host else [*_task_mounts(made), *self._volume_mounts(group, task, values)],
+            network=placed.plan,
+            mounts=[] if on_host else [*_task_mounts(made), *self._volume_mounts(placed.group, task, values)],
             user=interpolate(task.User, values),
             cpu_mhz=resources.CPU,
             memory_mb=resources.MemoryMB,
             memory_max_mb=resources.MemoryMaxMB,
             attempt=attempt,
-            log_limits=log_limits(task),
-            job=job.ID,
-            group=group.Name,
-            namespace=alloc.Namespace,
             node_cpu_mhz=self._around.cpu_mhz,
             node_cores=self._around.cores,
         )
 
-    def template_env(
-        self,
-        alloc: Allocation,
-        job: Job,
-        group: TaskGroup,
-        task: Task,
-        folders: AllocFolders,
-        plan: NetworkPlan,
-        address: str,
-    ) -> dict[str, str]:
+    def template_env(self, placed: Placed, task: Task) -> dict[str, str]:
         """What a template's `env` function sees; the folders are made, for the rendered files to lie in."""
-        made = folders.make_task(task.Name, user=task.User, on_host=task.Driver != "docker")
-        return environment(self._subject(alloc, job, group, task, made, plan, address, {}))
+        made = placed.folders.make_task(task.Name, user=task.User, on_host=task.Driver != "docker")
+        return environment(self._subject(placed, task, made, {}))
 
-    def group_values(self, alloc: Allocation, job: Job, group: TaskGroup, address: str) -> dict[str, str]:
+    def group_values(self, placed: Placed) -> dict[str, str]:
         """What the group's checks may refer to."""
-        subject = Subject(alloc, job, group, Task(), self._around.node, ports=_ports(alloc), inside_address=address)
+        subject = Subject(
+            placed.alloc,
+            placed.job,
+            placed.group,
+            Task(),
+            self._around.node,
+            ports=placed.plan.ports,
+            inside_address=placed.address,
+        )
         return {**node_values(self._around.node), **environment(subject)}
 
-    def _subject(
-        self,
-        alloc: Allocation,
-        job: Job,
-        group: TaskGroup,
-        task: Task,
-        made: TaskFolders,
-        plan: NetworkPlan,
-        address: str,
-        extra_env: Mapping[str, str],
-    ) -> Subject:
+    def _subject(self, placed: Placed, task: Task, made: TaskFolders, extra_env: Mapping[str, str]) -> Subject:
         in_container = task.Driver == "docker"
         place = Place() if in_container else Place(str(made.shared), str(made.local), str(made.secrets))
         own_mode = str((task.Config or {}).get("network_mode") or "")
         return Subject(
-            alloc=alloc,
-            job=job,
-            group=group,
+            alloc=placed.alloc,
+            job=placed.job,
+            group=placed.group,
             task=task,
             node=self._around.node,
             place=place,
-            ports=plan.ports,
-            inside_address=address,
+            ports=placed.plan.ports,
+            inside_address=placed.address,
             on_host_network=not in_container or own_mode == "host",
             extra=extra_env,
         )
@@ -136,11 +121,6 @@ class SetupMaker:
                 )
             )
         return mounts
-
-
-def _ports(alloc: Allocation) -> list[Any]:
-    shared = alloc.AllocatedResources.Shared if alloc.AllocatedResources else None
-    return list(shared.Ports or ()) if shared else []
 
 
 def _task_mounts(folders: TaskFolders) -> list[Mount]:

@@ -78,10 +78,6 @@ class TaskSetup:
     memory_mb: int = 300
     memory_max_mb: int = 0
     attempt: int = 0
-    log_limits: LogLimits = field(default_factory=LogLimits)
-    job: str = ""
-    group: str = ""
-    namespace: str = "default"
     node_cpu_mhz: int = 0
     node_cores: int = 1
 

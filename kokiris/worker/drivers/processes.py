@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,8 +36,15 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], work_dir: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         close_fds=True,
+        preexec_fn=_default_signals,
     )
     _reap_later(child)
+
+
+def _default_signals() -> None:
+    """A worker started in the background of a shell ignores SIGINT, and would hand that down."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _reap_later(child: subprocess.Popen[bytes]) -> None:
@@ -52,6 +60,12 @@ def _reap_later(child: subprocess.Popen[bytes]) -> None:
     loop.add_reader(descriptor, ended)
 
 
+def resolve(future: asyncio.Future[None]) -> None:
+    """For `add_reader`: it may fire more than once."""
+    if not future.done():
+        future.set_result(None)
+
+
 async def when_ended(pid: int, start_time: int) -> None:
     """Returns when this very process does not run (any more). Cancel-safe."""
     try:
@@ -63,7 +77,7 @@ async def when_ended(pid: int, start_time: int) -> None:
     try:
         if not is_running(pid, start_time):
             return
-        loop.add_reader(descriptor, lambda: future.done() or future.set_result(None))
+        loop.add_reader(descriptor, resolve, future)
         await future
     finally:
         loop.remove_reader(descriptor)

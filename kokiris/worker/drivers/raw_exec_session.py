@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from kokiris.kernel.errors import BadInput
+from kokiris.worker.drivers.processes import resolve
 
 CHUNK_BYTES = 32 * 1024
 
@@ -92,7 +93,7 @@ class RawExecSession:
         os.set_blocking(self._terminal, False)
         while True:
             readable: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(self._terminal, lambda waiting=readable: waiting.done() or waiting.set_result(None))
+            loop.add_reader(self._terminal, resolve, readable)
             try:
                 await readable
                 chunk = os.read(self._terminal, CHUNK_BYTES)
@@ -121,7 +122,7 @@ async def open_exec(task_pid: int, command: Sequence[str], *, tty: bool) -> RawE
             env=env,
             cwd=work_dir,
             start_new_session=True,
-            **({"preexec_fn": _take_terminal} if tty else {}),
+            preexec_fn=_take_terminal if tty else None,
         )
     except OSError as error:
         if tty:

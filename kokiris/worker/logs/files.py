@@ -50,7 +50,7 @@ def indexes(folder: Path, task: str, stream: str) -> list[int]:
     """Indexes of the stream's files, ascending; empty when there are none."""
     pattern = re.compile(rf"{re.escape(task)}\.{stream}\.(\d+)")
     try:
-        names = os.listdir(folder)
+        names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     return sorted(int(match[1]) for name in names if (match := pattern.fullmatch(name)))
@@ -68,6 +68,8 @@ class RotatingFile:
         self._folder, self._task, self._stream, self._limits = folder, task, stream, limits
         present = indexes(folder, task, stream)
         self.index = present[-1] if present else 0
+        self.offset = 0
+        self._descriptor = -1
         self._open()
 
     def fileno(self) -> int:

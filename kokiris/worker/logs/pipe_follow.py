@@ -8,6 +8,7 @@ import errno
 import os
 from pathlib import Path
 
+from kokiris.worker.drivers.processes import resolve
 from kokiris.worker.logs.files import STREAMS, LogLimits, RotatingFile
 
 CHUNK_BYTES = 64 * 1024
@@ -65,7 +66,7 @@ class PipeFollower:
 async def _readable(descriptor: int, timeout_s: float) -> None:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, lambda: future.done() or future.set_result(None))
+    loop.add_reader(descriptor, resolve, future)
     try:
         await asyncio.wait({future}, timeout=timeout_s)
     finally:

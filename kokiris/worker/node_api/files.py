@@ -65,7 +65,7 @@ class Files:
         if not real.is_dir():
             raise BadInput(f"{path} is not a directory")
         below_task = real.parent == runner.folders.root.resolve() and real.name != "alloc"
-        names = sorted(name for name in os.listdir(real) if not (below_task and name in HIDDEN[1:]))
+        names = sorted(one.name for one in real.iterdir() if not (below_task and one.name in HIDDEN[1:]))
         send_json(req, resp, [_info(real / name) for name in names])
 
     async def _stat(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, runner: AllocRunner) -> None:

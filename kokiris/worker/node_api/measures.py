@@ -15,7 +15,7 @@ MEASURED_MEMORY = ["RSS", "Cache", "Usage", "Max Usage"]
 MEASURED_CPU = ["System Mode", "User Mode", "Throttled Periods", "Throttled Time", "Percent"]
 
 
-class MemoryStats(msgspec.Struct, kw_only=True):
+class MemoryUse(msgspec.Struct, kw_only=True):
     """Bytes."""
 
     RSS: int = 0
@@ -28,7 +28,7 @@ class MemoryStats(msgspec.Struct, kw_only=True):
     Measured: list[str] = msgspec.field(default_factory=lambda: list(MEASURED_MEMORY))
 
 
-class CpuStats(msgspec.Struct, kw_only=True):
+class CpuUse(msgspec.Struct, kw_only=True):
     """Modes and `Percent` of one core; `TotalTicks` in MHz; `ThrottledTime` in ns."""
 
     SystemMode: float = 0.0
@@ -40,26 +40,26 @@ class CpuStats(msgspec.Struct, kw_only=True):
     Measured: list[str] = msgspec.field(default_factory=lambda: list(MEASURED_CPU))
 
 
-class ResourceUsage(msgspec.Struct, kw_only=True):
+class Consumption(msgspec.Struct, kw_only=True):
     """Of a task, or of an allocation together."""
 
-    MemoryStats: MemoryStats
-    CpuStats: CpuStats
+    MemoryStats: MemoryUse
+    CpuStats: CpuUse
     DeviceStats: list[dict[str, str]] | None = None
 
 
 class TaskResourceUsage(msgspec.Struct, kw_only=True):
     """Of one task; `Timestamp` in unix ns."""
 
-    ResourceUsage: ResourceUsage
+    ResourceUsage: Consumption
     Timestamp: int = 0
-    Pids: dict[str, ResourceUsage] | None = None
+    Pids: dict[str, Consumption] | None = None
 
 
 class AllocResourceUsage(msgspec.Struct, kw_only=True):
     """Of an allocation; `Timestamp` in unix ns."""
 
-    ResourceUsage: ResourceUsage
+    ResourceUsage: Consumption
     Tasks: dict[str, TaskResourceUsage]
     Timestamp: int = 0
 
@@ -78,14 +78,14 @@ def alloc_usage(samples: Mapping[str, tuple[Usage, float]], core_mhz: float, now
         for name, (usage, percent) in samples.items()
     }
     every = [task.ResourceUsage for task in tasks.values()]
-    total = ResourceUsage(
-        MemoryStats=MemoryStats(
+    total = Consumption(
+        MemoryStats=MemoryUse(
             RSS=sum(one.MemoryStats.RSS for one in every),
             Cache=sum(one.MemoryStats.Cache for one in every),
             Usage=sum(one.MemoryStats.Usage for one in every),
             MaxUsage=sum(one.MemoryStats.MaxUsage for one in every),
         ),
-        CpuStats=CpuStats(
+        CpuStats=CpuUse(
             TotalTicks=sum(one.CpuStats.TotalTicks for one in every),
             ThrottledPeriods=sum(one.CpuStats.ThrottledPeriods for one in every),
             ThrottledTime=sum(one.CpuStats.ThrottledTime for one in every),
@@ -95,16 +95,16 @@ def alloc_usage(samples: Mapping[str, tuple[Usage, float]], core_mhz: float, now
     return AllocResourceUsage(ResourceUsage=total, Tasks=tasks, Timestamp=now_ns)
 
 
-def _usage(usage: Usage, percent: float, core_mhz: float) -> ResourceUsage:
+def _usage(usage: Usage, percent: float, core_mhz: float) -> Consumption:
     total = max(1, usage.cpu_system_ns + usage.cpu_user_ns)
-    return ResourceUsage(
-        MemoryStats=MemoryStats(
+    return Consumption(
+        MemoryStats=MemoryUse(
             RSS=usage.memory_bytes,
             Cache=usage.memory_cache_bytes,
             Usage=usage.memory_bytes,
             MaxUsage=usage.memory_max_bytes,
         ),
-        CpuStats=CpuStats(
+        CpuStats=CpuUse(
             SystemMode=percent * usage.cpu_system_ns / total,
             UserMode=percent * usage.cpu_user_ns / total,
             TotalTicks=percent / 100 * core_mhz,

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kokiris.kernel.clock import NowNs
 from kokiris.kernel.errors import BadInput, KokirisError
@@ -259,12 +259,13 @@ class TaskRunner:
         templates = self._host.templates_of(self.task)
         if templates is None:
             return
-        rendering = asyncio.ensure_future(
+        rendering: asyncio.Future[dict[str, str]] = asyncio.ensure_future(
             templates.first_render(lambda text: self.add_event(events.template(self._now_ns(), text)))
         )
         killed = asyncio.ensure_future(self._kill.wait())
+        waited: set[asyncio.Future[Any]] = {rendering, killed}
         try:
-            await asyncio.wait({rendering, killed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if rendering.done():
                 self._extra_env = rendering.result()
         finally:
@@ -307,8 +308,9 @@ class TaskRunner:
     async def _until_end_or_order(self, ending: asyncio.Future[Exit]) -> None:
         killed = asyncio.ensure_future(self._kill.wait())
         restarted = asyncio.ensure_future(self._restart_asked.wait())
+        waited: set[asyncio.Future[Any]] = {ending, killed, restarted}
         try:
-            await asyncio.wait({ending, killed, restarted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             killed.cancel()
             restarted.cancel()
