@@ -71,7 +71,7 @@ class Decision:
 
 
 def plan_key(keys: Keys, segment: PlanSegment) -> bytes:
-    """The key of a segment. The version is part of it: beside unpromoted canaries, one evaluation may replace a lost
-    allocation with the old version and place a canary of the new one in the same group."""
-    group = f"{segment.TaskGroup}@{segment.JobVersion}"
+    """The key of a segment, unlike that of any other: beside unpromoted canaries one evaluation may place the old and
+    the new version of a group, and a blocked evaluation is processed (and may place something) more than once."""
+    group = f"{segment.TaskGroup}@{segment.JobVersion}.{segment.AllocIDs[:8].hex()}"
     return keys.plan(segment.Namespace, segment.JobID, segment.EvalID, group)

@@ -212,7 +212,7 @@ def test_any_history_ends_with_what_was_asked_for(box, steps, static):
     newest = world.state.job("default", "site").Version
     assert {one.JobVersion for one in live} <= {newest}
     if expected == history.count:
-        assert sorted(one.NameIndex for one in live) == list(range(history.count))
+        assert len({one.NameIndex for one in live}) == history.count, "names are distinct (not always the lowest)"
         assert world.evaluate().changes_nothing(), "a settled job is left alone"
 
 

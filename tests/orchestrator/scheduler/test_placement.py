@@ -37,7 +37,7 @@ class Reference:
         node = self.nodes[row]
         return node.Datacenter if target == "${node.datacenter}" else (node.Attributes or {}).get(target[7:-1])
 
-    def allowed(self, row):
+    def allowed(self, row):  # noqa: PLR0911 - one rule a line, as one reads them
         node, task = self.nodes[row], self.group.Tasks[0]
         capacity = node.NodeResources
         if self.used[row][0] + task.Resources.CPU > capacity.Cpu.CpuShares:

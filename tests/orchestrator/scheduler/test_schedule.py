@@ -148,3 +148,78 @@ def test_an_impossible_update_leaves_what_runs(box, world):
     assert not decision.stopped
     assert decision.failed["web"].DimensionExhausted == {"memory": 3}
     assert len(world.live()) == 3
+
+
+def test_a_blocked_evaluation_may_place_more_than_once(box, world):
+    """Each time it places under the same evaluation id: nothing may overwrite what it placed before."""
+    world.register(box.job(box.group(count=6, memory=5000)))
+    blocked = world.evaluate().blocked
+    placed = {one.ID for one in world.live()}
+    for number in (3, 4, 5):
+        world.add_nodes(box.node(number))
+        decision = world.evaluate(world.state.evals[blocked.ID])
+        assert placed < {one.ID for one in world.live()}
+        placed = {one.ID for one in world.live()}
+    assert decision.evaluation.Status == "complete"
+    assert len(placed) == 6
+
+
+def test_an_older_blocked_evaluation_gives_way(box, world):
+    world.register(box.job(box.group(count=6, memory=5000)))
+    first = world.evaluate().blocked
+    second = world.evaluate().blocked
+    assert world.state.evals[first.ID].Status == "canceled"
+    world.register(box.job(box.group(count=1, memory=5000)))
+    assert world.evaluate().blocked is None
+    assert world.state.evals[second.ID].Status == "canceled"
+
+
+def test_a_removed_group_is_stopped(box, world):
+    world.register(box.job(box.group(), box.group("other")))
+    world.evaluate()
+    world.register(box.job(box.group()))
+    decision = world.evaluate()
+    assert [one.TaskGroup for one in world.live()] == ["web"]
+    assert decision.desired_updates["other"].Stop == 1
+
+
+def test_a_dry_run_changes_nothing_and_annotates(box, world):
+    world.register(box.job(box.group(count=2)))
+    world.evaluate()
+    world.workers()
+    before = (dict(world.state.allocs), world.cluster.used.tolist())
+    job = box.job(box.group(count=3, image="web:2"), Version=1)
+    evaluation = world.evaluation(AnnotatePlan=True)
+    from kokiris.orchestrator.scheduler.schedule import schedule
+
+    decision = schedule(evaluation, world.state, world.cluster, world.now_ns, job=job)
+    updates = decision.evaluation.PlanAnnotations.DesiredTGUpdates["web"]
+    assert (updates.Place, updates.DestructiveUpdate) == (1, 2)
+    assert (dict(world.state.allocs), world.cluster.used.tolist()) == before
+
+
+def test_distinct_hosts_counts_all_groups_of_the_job(box, world):
+    from kokiris.orchestrator.model.policy import Constraint
+
+    constraint = Constraint(Operand="distinct_hosts", RTarget="true")
+    world.register(box.job(box.group(count=2), box.group("other", count=2), Constraints=[constraint]))
+    decision = world.evaluate()
+    assert len({one.NodeID for one in world.live()}) == len(world.live()) == 3
+    assert decision.failed["other"].ConstraintFiltered == {"distinct_hosts": 3}
+
+
+def test_a_removed_node_and_its_return(box, world):
+    """Columns follow a node that is purged with allocations still on it, and comes back."""
+    world.register(box.job(box.group(count=3, dynamic=["http"], PreventRescheduleOnLost=True)))
+    world.evaluate()
+    world.workers()
+    node = world.state.nodes[world.live()[0].NodeID]
+    world.commit({}, [box.KEYS.node(node.ID)])
+    world.check()
+    world.add_nodes(node)
+    world.check()
+    world.stop_job()
+    world.evaluate()
+    world.workers()
+    world.check()
+    assert world.cluster.used.sum() == 0
