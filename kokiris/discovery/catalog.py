@@ -279,6 +279,7 @@ class Catalog:
         else:
             entry = _decode(event, NodeEntry)
             entry.CreateIndex, entry.ModifyIndex = event.create_revision, event.mod_revision
+            entry.Checks = []  # whoever wrote the node may have copied those shown then
             self._registered_nodes[name] = entry
         return self._show_node(name)
 

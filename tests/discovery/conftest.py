@@ -21,7 +21,9 @@ from kokiris.discovery.writer import CatalogWriter
 from kokiris.http.app import asgi
 from kokiris.http.serve import HttpServer
 from kokiris.http.tokens import Principal
+from kokiris.kernel.ids import new_id
 from kokiris.store.contract import Store
+from kokiris.store.etcd.store import EtcdStore
 from kokiris.store.follow import Follower
 from kokiris.store.sqlite.store import SqliteStore
 
@@ -50,7 +52,7 @@ class Discovery:
     catalog: Catalog
     follower: Follower
     writer: CatalogWriter
-    keys: Keys = KEYS
+    keys: Keys
     facts: AgentFacts = FACTS
 
     async def put(self, puts: dict[bytes, bytes], deletes: tuple[bytes, ...] = ()) -> int:
@@ -60,18 +62,23 @@ class Discovery:
         return done.revision
 
 
-async def open_discovery(folder: Path, facts: AgentFacts = FACTS) -> Discovery:
-    store = await SqliteStore.open(folder)
-    catalog = Catalog(KEYS.root)
-    follower = Follower(store, KEYS.root, catalog.load, catalog.apply)
+async def open_discovery(folder: Path, *, store: Store | None = None, keys: Keys = KEYS) -> Discovery:
+    """Over a SQLite store in `folder`, unless there is a store."""
+    store = store or await SqliteStore.open(folder)
+    catalog = Catalog(keys.root)
+    follower = Follower(store, keys.root, catalog.load, catalog.apply)
     await follower.start()
-    return Discovery(store, catalog, follower, CatalogWriter(store, catalog, KEYS, follower.wait_for), facts=facts)
+    return Discovery(store, catalog, follower, CatalogWriter(store, catalog, keys, follower.wait_for), keys)
 
 
-@pytest.fixture
-async def discovery(tmp_path: Path) -> AsyncIterator[Discovery]:
-    """In the test's own loop."""
-    opened = await open_discovery(tmp_path / "store")
+@pytest.fixture(params=["sqlite", "etcd"])
+async def discovery(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Discovery]:
+    """In the test's own loop, on either store."""
+    store: Store | None = None
+    if request.param == "etcd":
+        cluster = request.getfixturevalue("etcd")
+        store = await EtcdStore.open(cluster.endpoints, tls=cluster.tls)
+    opened = await open_discovery(tmp_path / "store", store=store, keys=Keys(f"t{new_id()}", "rec1"))
     yield opened
     await opened.follower.stop()
     await opened.store.close()

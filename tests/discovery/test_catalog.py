@@ -99,8 +99,10 @@ def test_added_checks_survive_whoever_writes_the_instance_again(feeding: Feeding
     assert feeding.catalog.instances_of("web")[0].status() == "passing"
     feeding.put(KEYS.node("n1"), NodeEntry(Node="n1"))
     feeding.put(KEYS.check("n1", "", "disk"), CheckState(CheckID="disk", Status="critical"))
-    feeding.put(KEYS.node("n1"), NodeEntry(Node="n1", Address="new"))
+    feeding.put(KEYS.node("n1"), NodeEntry(Node="n1", Address="new", Checks=feeding.catalog.node("n1").Checks))
     assert feeding.catalog.status_of(feeding.catalog.instances_of("web")[0]) == "critical"
+    feeding.delete(KEYS.check("n1", "", "disk"))
+    assert feeding.catalog.node("n1").Checks == []
 
 
 def test_declared_services_are_listed(feeding: Feeding) -> None:

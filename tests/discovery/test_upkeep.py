@@ -14,7 +14,7 @@ from kokiris.discovery.locks import KvDraft
 from kokiris.discovery.model import KvEntry, NodeEntry, ServiceInstance, Session
 from kokiris.discovery.upkeep import Upkeep
 from kokiris.discovery.writer import Change
-from tests.discovery.conftest import KEYS, Discovery, eventually
+from tests.discovery.conftest import Discovery, eventually
 
 
 def test_deadlines_count_from_the_last_sign_seen() -> None:
@@ -39,7 +39,7 @@ def test_thresholds_ask_for_results_in_a_row() -> None:
 
 async def lock(discovery: Discovery, name: str, session: str) -> bool:
     def decide() -> Change[bool]:
-        draft = KvDraft(discovery.catalog, KEYS)
+        draft = KvDraft(discovery.catalog, discovery.keys)
         return draft.change.giving(draft.acquire(KvEntry(Key=name), session))
 
     return (await discovery.writer.change(decide)).result
@@ -47,7 +47,7 @@ async def lock(discovery: Discovery, name: str, session: str) -> bool:
 
 async def make_session(discovery: Discovery, name: str, **more: object) -> str:
     session = msgspec.structs.replace(Session(ID=name, Node="n1", LockDelay=0), **more)
-    return (await discovery.writer.change(lambda: locks.create_session(KEYS, session))).result
+    return (await discovery.writer.change(lambda: locks.create_session(discovery.keys, session))).result
 
 
 async def test_of_many_contenders_one_gets_the_lock(discovery: Discovery) -> None:
@@ -65,7 +65,7 @@ async def test_concurrent_check_and_set_counts_right(discovery: Discovery) -> No
     async def increment() -> None:
         def decide() -> Change[bool]:
             known = discovery.catalog.kv.entries.get("n")
-            draft = KvDraft(discovery.catalog, KEYS)
+            draft = KvDraft(discovery.catalog, discovery.keys)
             value = int(known.Value if known else b"0") + 1
             done = draft.set(KvEntry(Key="n", Value=str(value).encode()), known.ModifyIndex if known else 0)
             return draft.change.giving(done)
@@ -78,7 +78,7 @@ async def test_concurrent_check_and_set_counts_right(discovery: Discovery) -> No
 
 async def test_a_failed_node_or_check_ends_sessions(discovery: Discovery) -> None:
     node = NodeEntry(Node="n1", Address="10.0.0.1")
-    await discovery.put({KEYS.node("n1"): msgspec.msgpack.encode(node)})
+    await discovery.put({discovery.keys.node("n1"): msgspec.msgpack.encode(node)})
     await make_session(discovery, "s1")
     await make_session(discovery, "leans", NodeChecks=["disk"])
     assert await lock(discovery, "k", "s1")
@@ -88,10 +88,10 @@ async def test_a_failed_node_or_check_ends_sessions(discovery: Discovery) -> Non
     await asyncio.sleep(0.05)
     assert set(discovery.catalog.sessions) == {"s1", "leans"}
     at = ("n1", "", "disk")
-    await discovery.writer.change(lambda: registration.set_check(discovery.catalog, KEYS, at, "critical", ""))
+    await discovery.writer.change(lambda: registration.set_check(discovery.catalog, discovery.keys, at, "critical", ""))
     await eventually(lambda: set(discovery.catalog.sessions) == {"s1"})
     failed = msgspec.structs.replace(node, Status="critical")
-    await discovery.put({KEYS.node("n1"): msgspec.msgpack.encode(failed)})
+    await discovery.put({discovery.keys.node("n1"): msgspec.msgpack.encode(failed)})
     await eventually(lambda: not discovery.catalog.sessions)
     assert discovery.catalog.kv.entries["k"].Session == ""
     upkeep.cancel()
@@ -100,7 +100,7 @@ async def test_a_failed_node_or_check_ends_sessions(discovery: Discovery) -> Non
 
 def registration_of(discovery: Discovery, check: object) -> Change[None]:
     change = Change(None)
-    registration.put_check(discovery.catalog, KEYS, change, ("n1", "", "disk"), check)  # type: ignore[arg-type]
+    registration.put_check(discovery.catalog, discovery.keys, change, ("n1", "", "disk"), check)  # type: ignore[arg-type]
     return change
 
 
@@ -111,14 +111,14 @@ async def test_a_service_critical_for_too_long_is_removed_and_orphans_too(discov
 
     def decide() -> Change[None]:
         change = Change(None)
-        registration.put_instance(discovery.catalog, KEYS, change, instance, [check])
+        registration.put_instance(discovery.catalog, discovery.keys, change, instance, [check])
         return change
 
     await discovery.writer.change(decide)
     await eventually(lambda: not discovery.catalog.instances)
     assert not discovery.catalog.added_checks
     assert not discovery.catalog.pulses
-    await discovery.put({KEYS.check("n1", "left-over", "c"): msgspec.msgpack.encode(check)})
+    await discovery.put({discovery.keys.check("n1", "left-over", "c"): msgspec.msgpack.encode(check)})
     await eventually(lambda: not discovery.catalog.added_checks)
     upkeep.cancel()
     await asyncio.gather(upkeep, return_exceptions=True)
