@@ -9,6 +9,7 @@ Topics:
 | `("services",)` | a service or instance registered, changed or gone (not by its checks) |
 | `("service", name)` | any change of an instance of it, of their checks, or of a node they are on |
 | `("instances",)` | any change of any instance or node |
+| `("endpoints",)` | as before, but for what checks print and other things DNS does not care for |
 | `("checks",)` | any change of the result of any check |
 | `("nodes",)`, `("node", name)` | a node; the latter also what is registered on it |
 | `("kv", key)`, `("kv_prefix", text)` | a key; any key that starts with the text (ask `kv_prefix_topic` for it) |
@@ -296,6 +297,8 @@ class Catalog:
         touched: set[Topic] = {("nodes",), ("node", name), ("instances",)}
         if _node_health(before) != _node_health(after):
             touched.add(("checks",))
+        if _node_endpoint(before) != _node_endpoint(after):
+            touched.add(("endpoints",))
         touched.update(("service", one.Service) for one in self._by_node.get(name, {}).values())
         return touched
 
@@ -386,12 +389,18 @@ def _instance_topics(before: ServiceInstance | None, after: ServiceInstance | No
     if before is None or after is None or before.Checks != after.Checks:
         touched.add(("checks",))
     if before is None or after is None or _registration(before) != _registration(after):
-        touched.add(("services",))
+        touched |= {("services",), ("endpoints",)}
+    elif before.status() != after.status():
+        touched.add(("endpoints",))
     return touched
 
 
 def _registration(instance: ServiceInstance) -> ServiceInstance:
     return msgspec.structs.replace(instance, Checks=[], CreateIndex=0, ModifyIndex=0)
+
+
+def _node_endpoint(node: NodeEntry | None) -> tuple[object, ...] | None:
+    return None if node is None else (node.Address, node.Meta, node.Status, {check.Status for check in node.Checks})
 
 
 def _node_health(node: NodeEntry | None) -> tuple[str, list[CheckState]] | None:

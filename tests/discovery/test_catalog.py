@@ -105,6 +105,18 @@ def test_added_checks_survive_whoever_writes_the_instance_again(feeding: Feeding
     assert feeding.catalog.node("n1").Checks == []
 
 
+def test_what_a_check_prints_does_not_change_the_endpoints(feeding: Feeding) -> None:
+    first = feeding.put(KEYS.instance("a"), instance("a"))
+    talked = instance("a", Checks=[CheckState(CheckID="c", Status="passing", Output="other words")])
+    printed = feeding.put(KEYS.instance("a"), talked)
+    assert feeding.index("endpoints") == first
+    assert feeding.index("service", "web") == feeding.index("instances") == printed
+    failed = feeding.put(KEYS.instance("a"), instance("a", status="critical"))
+    assert feeding.index("endpoints") == failed
+    node = feeding.put(KEYS.node("n1"), NodeEntry(Node="n1", Address="10.0.0.1"))
+    assert feeding.index("endpoints") == node
+
+
 def test_declared_services_are_listed(feeding: Feeding) -> None:
     key = KEYS.declared("default", "job", "web")
     feeding.put(key, DeclaredService(Service="web", Tags=["t"]))

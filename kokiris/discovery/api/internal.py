@@ -60,7 +60,7 @@ class _Snapshot:
         self._encoded: tuple[int, bytes] = (0, b"")
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        index = await block(req, self._catalog.topics, [("instances",)])
+        index = await block(req, self._catalog.topics, [("endpoints",)])
         if self._encoded[0] != index:
             self._encoded = (index, msgspec.json.encode(view(self._catalog, index)))
         resp.content_type = "application/json"

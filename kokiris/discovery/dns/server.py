@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 TCP_IDLE_S = 10.0
 MAX_TCP_CONNECTIONS = 256
 _STOP_CHECK_S = 1
+_PORT_TRIES = 20
 _BUFFER_BYTES = 1 << 21
 
 
@@ -39,22 +40,34 @@ class DnsServer:
         return self._port
 
     async def start(self) -> None:
-        """Raises HostError when the address cannot be bound."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        udp = socket.socket(family, socket.SOCK_DGRAM)
+        """Raises HostError when the address cannot be bound. Port 0 takes one that is free for both transports."""
+        tries = 1 if self._port else _PORT_TRIES
+        while True:
+            tries -= 1
+            try:
+                udp, self._tcp = await self._bind()
+                break
+            except OSError as error:
+                if tries == 0:
+                    reason = error.strerror or str(error)
+                    raise HostError(f"DNS cannot listen on {self._host}:{self._port}: {reason}") from error
+        self._port = udp.getsockname()[1]
+        self._udp = udp
+        self._thread = threading.Thread(target=self._serve_udp, args=(udp,), name="dns udp", daemon=True)
+        self._thread.start()
+
+    async def _bind(self) -> tuple[socket.socket, asyncio.Server]:
+        udp = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             # a time limit kept by the kernel: a Python timeout would cost one more system call per packet
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _STOP_CHECK_S, 0))
             udp.bind((self._host, self._port))
-            self._port = udp.getsockname()[1]
-            self._tcp = await asyncio.start_server(self._accept, self._host, self._port, limit=1 << 16)
-        except OSError as error:
+            tcp = await asyncio.start_server(self._accept, self._host, udp.getsockname()[1], limit=1 << 16)
+        except OSError:
             udp.close()
-            raise HostError(f"DNS cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
-        self._udp = udp
-        self._thread = threading.Thread(target=self._serve_udp, args=(udp,), name="dns udp", daemon=True)
-        self._thread.start()
+            raise
+        return udp, tcp
 
     async def stop(self) -> None:
         """Idempotent."""
