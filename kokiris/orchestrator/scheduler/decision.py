@@ -50,15 +50,6 @@ class Decision:
         """True when only the evaluation itself is to be stored."""
         return not (self.segments or self.desired or self.clients or self.deployments or len(self.evaluations) > 1)
 
-    def batches(self, keys: Keys, limit: int) -> list[dict[bytes, bytes]]:
-        """`puts` in portions of at most `limit` keys, for decisions beyond a commit's limit; commit them in order.
-
-        Stops come first and evaluations last: when only some are stored, the evaluation is still pending and will be
-        processed again on what there is then.
-        """
-        puts = list(self.puts(keys).items())
-        return [dict(puts[start : start + limit]) for start in range(0, len(puts), limit)]
-
     def puts(self, keys: Keys) -> dict[bytes, bytes]:
         """Everything to store, encoded; to be committed at once (with the deletion of the stopped ones' instances)."""
         encode = msgspec.msgpack.encode

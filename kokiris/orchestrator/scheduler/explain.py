@@ -28,7 +28,8 @@ def placement_metric(candidates: Candidates, fits: Mask) -> AllocationMetric:
     if len(rows) > _TOP:
         rows = rows[np.argpartition(-averages[rows], _TOP - 1)[:_TOP]]
     ordered = sorted(rows.tolist(), key=lambda row: (-int(averages[row]), row))
-    metric.ScoreMetaData = [_score_meta(candidates, row, int(averages[row])) for row in ordered]
+    local, _ = candidates.local_scores()
+    metric.ScoreMetaData = [_score_meta(candidates, row, int(local[row]), int(averages[row])) for row in ordered]
     return metric
 
 
@@ -75,13 +76,12 @@ def _base_metric(candidates: Candidates) -> AllocationMetric:
     )
 
 
-def _score_meta(candidates: Candidates, row: int, average: int) -> NodeScoreMeta:
+def _score_meta(candidates: Candidates, row: int, local: int, average: int) -> NodeScoreMeta:
     node = candidates.draft.cluster.nodes[row]
-    total, _ = candidates.local_scores()
     collisions, affinity = int(candidates.collisions[row]), int(candidates.affinity[row])
     anti = ranking.anti_affinity(collisions, candidates.group.Count) if collisions else 0
     parts = {
-        "binpack": int(total[row]) - anti - affinity,
+        "binpack": local - anti - affinity,
         "job-anti-affinity": anti,
         "node-affinity": affinity,
         "allocation-spread": candidates.spread.scores[int(candidates.spread.place_of[row])],
