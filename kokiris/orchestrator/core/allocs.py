@@ -14,8 +14,9 @@ from kokiris.orchestrator.core.context import Context
 from kokiris.orchestrator.core.desires import changed_desire
 from kokiris.orchestrator.core.draft import Draft
 from kokiris.orchestrator.core.evaluations import evaluation_of
-from kokiris.orchestrator.core.instances import draft_instances
+from kokiris.orchestrator.core.instances import draft_instances_safely
 from kokiris.orchestrator.core.jobs import finished
+from kokiris.orchestrator.core.plans import ALLOCS_PER_COMMIT
 from kokiris.orchestrator.model.alloc import TERMINAL_CLIENT, Alloc, AllocClient, AllocDesired
 from kokiris.orchestrator.model.allocwire import Transition
 from kokiris.orchestrator.model.job import Job
@@ -72,33 +73,35 @@ class Allocs:
 
     async def _write_reports(self) -> None:
         while self._next is not None:
-            reports, self._reports = self._reports, {}
+            reports, self._reports = list(self._reports.values()), {}
             done, self._next = self._next, None
-
-            def decide(reports: dict[str, AllocClient] = reports) -> tuple[Draft, None]:
-                return draft_reports(self._context, reports), None
-
             try:
-                revision, _ = await self._context.commits.write(decide)
+                revision = 0
+                for start in range(0, len(reports), ALLOCS_PER_COMMIT):
+                    revision = max(revision, await self._write_some(reports[start : start + ALLOCS_PER_COMMIT]))
                 done.set_result(revision or self._context.state.revision)
-            except Exception as error:
+            except Exception as error:  # whatever it is belongs to those who reported
                 done.set_exception(error)
                 done.exception()
 
+    async def _write_some(self, reports: Sequence[AllocClient]) -> int:
+        revision, _ = await self._context.commits.write(lambda: (draft_reports(self._context, reports), None))
+        return revision
 
-def draft_reports(context: Context, reports: dict[str, AllocClient]) -> Draft:
-    """Client parts, catalog changes and follow-up evaluations of `reports` (allocation id → report)."""
+
+def draft_reports(context: Context, reports: Sequence[AllocClient]) -> Draft:
+    """Client parts, catalog changes and follow-up evaluations."""
     draft, failed = Draft(), dict[tuple[str, str], Job]()
     state, now_ns = context.state, context.now_ns()
-    for alloc_id, report in reports.items():
-        alloc = state.allocs.get(alloc_id)
+    for report in reports:
+        alloc = state.allocs.get(report.ID)
         if alloc is None or not worth_storing(alloc.Client, report, now_ns):
             continue
         client = msgspec.structs.replace(report, ModifyTime=now_ns)
-        draft.put(context.keys.alloc_client(alloc_id), client)
+        draft.put(context.keys.alloc_client(alloc.ID), client)
         node = state.nodes.get(alloc.NodeID)
         if node is not None:
-            draft_instances(context, draft, alloc, client, node)
+            draft_instances_safely(context, draft, alloc, client, node)
         job = state.job(alloc.Namespace, alloc.JobID)
         if job is not None and needs_evaluation(alloc, client):
             failed[alloc.Namespace, alloc.JobID] = job

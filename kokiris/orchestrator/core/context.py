@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,11 @@ class CatalogView(Protocol):
     """What the core reads of the catalog (`kokiris.discovery.catalog.Catalog`)."""
 
     @property
+    def revision(self) -> int:
+        """What has been applied."""
+        ...
+
+    @property
     def nodes(self) -> Mapping[str, NodeEntry]:
         """By name."""
         ...
@@ -26,6 +31,8 @@ class CatalogView(Protocol):
     def declared(self) -> Mapping[tuple[str, str, str], DeclaredService]:
         """By (namespace, job id, service)."""
         ...
+
+    def all_instances(self) -> Iterable[ServiceInstance]: ...
 
     def instances_called(self, instance_id: str) -> Sequence[ServiceInstance]: ...
 

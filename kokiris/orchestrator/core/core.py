@@ -9,8 +9,10 @@ from typing import Protocol
 
 from kokiris.discovery.model import Keys as CatalogKeys
 from kokiris.kernel.clock import NowNs, wall_ns
+from kokiris.kernel.errors import KokirisError
 from kokiris.orchestrator.commands import DeploymentResult, JobResult, NodeResult, PlanResult
 from kokiris.orchestrator.core.allocs import Allocs
+from kokiris.orchestrator.core.audit import CatalogAudit
 from kokiris.orchestrator.core.collection import Collection
 from kokiris.orchestrator.core.commits import Applied, Commits
 from kokiris.orchestrator.core.context import CatalogView, Context
@@ -93,6 +95,7 @@ class Core:
             "rollouts": rollouts.run,
             "drains": Drains(self._context).run,
             "collection": self.collection.run,
+            "audit": CatalogAudit(self._context).run,
         }
         self._leading = [
             asyncio.create_task(_kept_going(name, work, fence), name=f"leader {name}") for name, work in works.items()
@@ -222,6 +225,8 @@ async def _kept_going(name: str, work: Callable[[Condition], Awaitable[None]], f
     while True:
         try:
             await work(fence)
+        except KokirisError as error:
+            log.warning("leader: %s is interrupted: %s", name, error.message)
         except Exception:
             log.exception("leader: %s ended in an error and begins again", name)
         await asyncio.sleep(RESTART_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from kokiris.discovery.model import CRITICAL, PASSING, NodeEntry, ServiceInstance
 from kokiris.orchestrator.core.context import Context
 from kokiris.orchestrator.core.draft import Draft
@@ -15,6 +17,8 @@ from kokiris.orchestrator.core.registrations import (
 from kokiris.orchestrator.model.alloc import Alloc, AllocClient
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.model.node import Node
+
+log = logging.getLogger(__name__)
 
 
 def draft_instances(context: Context, draft: Draft, alloc: Alloc, client: AllocClient | None, node: Node) -> None:
@@ -33,7 +37,21 @@ def draft_instances(context: Context, draft: Draft, alloc: Alloc, client: AllocC
             draft.expect(context.keys.alloc_desired(alloc.ID), alloc.DesiredIndex)
             draft.expect(context.keys.node(node.ID), node.ModifyIndex)
     for ident in shown.keys() - wanted.keys():
+        draft.expect(context.catalog_keys.instance(ident), shown[ident].ModifyIndex)
         draft.delete(context.catalog_keys.instance(ident))
+
+
+def draft_instances_safely(
+    context: Context, draft: Draft, alloc: Alloc, client: AllocClient | None, node: Node
+) -> None:
+    """As `draft_instances`, but a job whose services defeat us does not keep others from being registered."""
+    own = Draft()
+    try:
+        draft_instances(context, own, alloc, client, node)
+    except Exception:
+        log.exception("services of allocation %s of job %s cannot be registered", alloc.ID, alloc.JobID)
+        return
+    draft.absorb(own)
 
 
 def _same(one: ServiceInstance, other: ServiceInstance) -> bool:

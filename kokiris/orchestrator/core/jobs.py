@@ -28,6 +28,8 @@ from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.scheduler.columns import Cluster
 from kokiris.orchestrator.scheduler.schedule import schedule
 
+MARKS_PER_COMMIT = 2000
+"""How many allocations one command marks: a commit has a limit."""
 BUILT_IN_NAMESPACES = frozenset({"default", "platform"})
 
 
@@ -153,10 +155,18 @@ class Jobs:
         draft_nothing_declared(self._context, draft, job)
 
     def _draft_hurry(self, draft: Draft, namespace: str, job_id: str) -> None:
-        for alloc in self._context.state.allocs_of_job(namespace, job_id):
-            if not alloc.terminal():
-                transition = Transition(NoShutdownDelay=True)
-                changed_desire(self._context, draft, alloc, AllocDesired(DesiredTransition=transition))
+        living = [alloc for alloc in self._context.state.allocs_of_job(namespace, job_id) if not alloc.terminal()]
+        for alloc in living[:MARKS_PER_COMMIT]:
+            transition = Transition(NoShutdownDelay=True)
+            changed_desire(self._context, draft, alloc, AllocDesired(DesiredTransition=transition))
+
+    def _draft_force(self, draft: Draft, namespace: str, job_id: str) -> None:
+        allocs = self._context.state.allocs_of_job(namespace, job_id)
+        failed = [alloc for alloc in allocs if alloc.ClientStatus == "failed" and alloc.DesiredStatus == "run"]
+        waiting = [alloc for alloc in failed if alloc.Desired is None or not alloc.Desired.NextAllocation]
+        for alloc in waiting[:MARKS_PER_COMMIT]:
+            transition = Transition(ForceReschedule=True)
+            changed_desire(self._context, draft, alloc, AllocDesired(DesiredTransition=transition))
 
     async def evaluate(self, namespace: str, job_id: str, *, force_reschedule: bool = False) -> JobResult:
         def decide() -> tuple[Draft, JobResult]:
@@ -167,11 +177,7 @@ class Jobs:
             if job.ParameterizedJob is not None:
                 raise Refused("can't evaluate parameterized job")
             if force_reschedule:
-                for alloc in self._context.state.allocs_of_job(namespace, job_id):
-                    waiting = alloc.Desired is None or not alloc.Desired.NextAllocation
-                    if alloc.ClientStatus == "failed" and alloc.DesiredStatus == "run" and waiting:
-                        transition = Transition(ForceReschedule=True)
-                        changed_desire(self._context, draft, alloc, AllocDesired(DesiredTransition=transition))
+                self._draft_force(draft, namespace, job_id)
             evaluation = evaluation_of(job, "job-register", self._context.now_ns())
             draft.put(self._context.keys.evaluation(evaluation.ID), evaluation)
             return draft, JobResult(EvalID=evaluation.ID, JobModifyIndex=job.JobModifyIndex)

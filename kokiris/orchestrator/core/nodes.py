@@ -15,7 +15,7 @@ from kokiris.orchestrator.commands import NodeResult
 from kokiris.orchestrator.core.context import Context
 from kokiris.orchestrator.core.draft import Draft
 from kokiris.orchestrator.core.evaluations import evaluations_of_node
-from kokiris.orchestrator.core.instances import draft_instances, draft_node_entry, draft_withdrawal
+from kokiris.orchestrator.core.instances import draft_instances_safely, draft_node_entry, draft_withdrawal
 from kokiris.orchestrator.core.node_changes import drain_begun, drain_ended, drivers_of, merged, moved, noted
 from kokiris.orchestrator.core.plans import ALLOCS_PER_COMMIT
 from kokiris.orchestrator.core.refusal import Refused
@@ -130,10 +130,10 @@ class Nodes:
             draft.delete(self._context.catalog_keys.node(before.Name))
 
     def _draft_return(self, draft: Draft, node: Node) -> None:
-        """Its allocations that still run are found again in the catalog."""
-        for alloc in self._context.state.allocs_of_node(node.ID):
-            if not alloc.terminal():
-                draft_instances(self._context, draft, alloc, alloc.Client, node)
+        """Its allocations that still run are found again in the catalog (beyond a commit's limit, by the audit)."""
+        living = [alloc for alloc in self._context.state.allocs_of_node(node.ID) if not alloc.terminal()]
+        for alloc in living[:ALLOCS_PER_COMMIT]:
+            draft_instances_safely(self._context, draft, alloc, alloc.Client, node)
 
     async def set_eligibility(self, node_id: str, eligible: bool) -> NodeResult:
         def decide() -> tuple[Draft, NodeResult]:

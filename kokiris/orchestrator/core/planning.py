@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from kokiris.kernel.errors import TooLarge
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.core.broker import Work, failed, queue_of
 from kokiris.orchestrator.core.context import Context
@@ -90,7 +91,7 @@ class Planning:
         return min(IDLE_S, (queue.next_ns - now_ns) / SECOND_NS + 0.001) if queue.next_ns else IDLE_S
 
     async def _commit_some(self, works: list[Work], fence: Condition) -> int:
-        """Decides and commits the first few of `works` together; returns how many, 0 when somebody was faster."""
+        """Decides and commits the first few of `works` together; returns how many, 0 when they must be tried again."""
         draft, count = Draft(), 0
         booked: list[Alloc] = []
         until_s = time.monotonic() + SLICE_S
@@ -103,30 +104,52 @@ class Planning:
                     if not await self._commit_early(work, decision, fence):
                         return 0
                 count += 1
-                if decision is None:
-                    draft_failure(self._context, draft, work)
-                    continue
-                if work.evaluation.Status == "blocked" and changes_nothing(decision):
+                if decision is not None and work.evaluation.Status == "blocked" and changes_nothing(decision):
                     continue  # it still waits; storing that again would only wake everyone
-                draft_decision(self._context, draft, work, decision)
-                self._book(decision, booked)
+                draft.absorb(self._draft(work, decision))
+                if decision is not None:
+                    self._book(decision, booked)
                 if time.monotonic() >= until_s or len(draft.puts) > WORK_PER_COMMIT * 8:
                     break
         finally:
             for alloc in booked:
                 self._cluster.alloc_changed(alloc, None)
-        if draft and await self._context.commits.attempt(draft, fence) is None:
-            self._per_commit = max(1, self._per_commit // 4)
-            return 0
-        self._per_commit = min(WORK_PER_COMMIT, self._per_commit * 2)
-        return count
+        return count if await self._commit(draft, works[:count], fence) else 0
+
+    async def _commit(self, draft: Draft, works: list[Work], fence: Condition) -> bool:
+        """False: other writers were faster, or it was too much at once; less is tried next time."""
+        try:
+            done = not draft or await self._context.commits.attempt(draft, fence) is not None
+        except TooLarge as error:
+            if len(works) > 1:
+                self._per_commit = 1
+                return False
+            log.error("evaluation %s of job %s: %s", works[0].evaluation.ID, works[0].evaluation.JobID, error.message)
+            own = Draft()
+            draft_failure(self._context, own, works[0], error.message)
+            done = await self._context.commits.attempt(own, fence) is not None
+        self._per_commit = min(WORK_PER_COMMIT, self._per_commit * 2) if done else max(1, self._per_commit // 4)
+        return done
 
     def _decide(self, work: Work) -> Decision | None:
+        """None when the scheduler failed on it: a defect, which must not stop the other jobs."""
         try:
             return schedule(work.evaluation, self._context.state, self._cluster, self._context.now_ns())
         except Exception:
             log.exception("evaluation %s of job %s failed", work.evaluation.ID, work.evaluation.JobID)
             return None
+
+    def _draft(self, work: Work, decision: Decision | None) -> Draft:
+        draft = Draft()
+        try:
+            if decision is not None:
+                draft_decision(self._context, draft, work, decision)
+                return draft
+        except Exception:
+            log.exception("the decision on job %s cannot be stored", work.evaluation.JobID)
+            draft = Draft()
+        draft_failure(self._context, draft, work, "the scheduler failed on this job; see the server's log")
+        return draft
 
     def _book(self, decision: Decision, booked: list[Alloc]) -> None:
         """Counts placements that are not committed yet, so that the next decision of the same commit sees them."""
@@ -150,10 +173,10 @@ def changes_nothing(decision: Decision) -> bool:
     return not (decision.segments or decision.desired or decision.clients or decision.deployments)
 
 
-def draft_failure(context: Context, draft: Draft, work: Work) -> None:
-    """The evaluations of `work` end as failed: a defect of the scheduler, which is in the log."""
+def draft_failure(context: Context, draft: Draft, work: Work, reason: str) -> None:
+    """The evaluations of `work` end as failed; the reason is theirs to show."""
     draft_basis(context, draft, work)
     for one in (work.evaluation, *work.covered):
-        ended = failed(one, "the scheduler failed on this job; see the server's log", context.now_ns())
+        ended = failed(one, reason, context.now_ns())
         draft.expect(context.keys.evaluation(one.ID), one.ModifyIndex)
         draft.put(context.keys.evaluation(one.ID), ended)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -195,13 +196,18 @@ def job_spec(
 class Worker:
     """A node whose tasks are imaginary. `judge` says what becomes of an allocation: healthy, unhealthy, failed."""
 
-    socket: Path
+    socket: Path | None
     node: Node
     secret: str = "s3cret"
+    base: str = "http://core"
+    """With a TLS context and no socket: the rpc listener of a real server."""
+    tls: ssl.SSLContext | None = None
     judge: Callable[[Allocation], str] = lambda _alloc: "healthy"
     seen: dict[str, int] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
+    unsaid: dict[str, AllocClient] = field(default_factory=dict)
+    patient: bool = False
     beat_every_s: ClassVar[float] = 1.0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
@@ -210,13 +216,17 @@ class Worker:
         assert self._session is not None
         headers = {"X-Node-Secret": self.secret}
         data = msgspec.json.encode(body) if body is not None else None
-        async with self._session.request(method, f"http://core/internal/v1{path}", data=data, headers=headers) as resp:
+        async with self._session.request(method, f"{self.base}/internal/v1{path}", data=data, headers=headers) as resp:
             text = await resp.text()
             assert resp.status == 200, (path, resp.status, text)
             return msgspec.json.decode(text)
 
     async def start(self) -> None:
-        self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(self.socket)))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=str(self.socket))
+            if self.socket is not None
+            else aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True)
+        )
         await self.call("PUT", f"/node/{self.node.ID}", {"Node": self.node, "SecretID": self.secret})
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._beat())]
 
@@ -234,23 +244,41 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.beat_every_s)
-            await self.call("PUT", f"/node/{self.node.ID}/heartbeat", {"SecretID": self.secret})
+            with self._patience():
+                await self.call("PUT", f"/node/{self.node.ID}/heartbeat", {"SecretID": self.secret})
 
     async def _follow(self) -> None:
         index = 0
         while True:
-            found = await self.call("GET", f"/node/{self.node.ID}/assignments?index={index}&wait=10s")
-            index = found["Index"]
-            news = [one for one in found["Assignments"] if self.seen.get(one["AllocID"], 0) < one["AllocModifyIndex"]]
-            self.seen.update({one["AllocID"]: one["AllocModifyIndex"] for one in news})
-            if not news:
-                continue
+            with self._patience():
+                index = await self._step(index)
+            await asyncio.sleep(0 if not self.patient else 0.05)
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        """A patient worker outlives its server."""
+        try:
+            yield
+        except (aiohttp.ClientError, TimeoutError, OSError, AssertionError):
+            if not self.patient:
+                raise
+
+    async def _step(self, index: int) -> int:
+        found = await self.call("GET", f"/node/{self.node.ID}/assignments?index={index}&wait=10s")
+        news = [one for one in found["Assignments"] if self.seen.get(one["AllocID"], 0) < one["AllocModifyIndex"]]
+        if news:
             request = {"NodeID": self.node.ID, "AllocIDs": [one["AllocID"] for one in news]}
             answer = await self.call("POST", "/assignments", request)
-            allocs = [msgspec.convert(one["Allocation"], Allocation) for one in answer]
-            updates = [update for alloc in allocs if (update := self._act(alloc)) is not None]
-            if updates:
-                await self.report(updates)
+            for one in answer:
+                alloc = msgspec.convert(one["Allocation"], Allocation)
+                update = self._act(alloc)
+                if update is not None:
+                    self.unsaid[alloc.ID] = update
+        if self.unsaid:
+            await self.report(list(self.unsaid.values()))
+            self.unsaid.clear()
+        self.seen.update({one["AllocID"]: one["AllocModifyIndex"] for one in news})
+        return int(found["Index"])
 
     async def report(self, updates: list[AllocClient]) -> int:
         answer = await self.call("PUT", f"/node/{self.node.ID}/allocs", {"Updates": updates})
@@ -262,7 +290,8 @@ class Worker:
         if alloc.DesiredStatus != "run":
             self.ended.add(alloc.ID)
             return self.word(alloc, "complete", None)
-        self.started.append(alloc.ID)
+        if alloc.ID not in self.started:
+            self.started.append(alloc.ID)
         outcome = self.judge(alloc)
         if outcome == "failed":
             self.ended.add(alloc.ID)
