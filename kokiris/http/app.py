@@ -77,15 +77,40 @@ def make_app(write_error: ErrorWriter = plain_text_error) -> falcon.asgi.App[Any
 
 
 def asgi(app: falcon.asgi.App[Any, Any]) -> AsgiApp:
-    """`app`, with the raw `receive` kept where `while_connected` finds it."""
+    """`app`, with the raw `receive` kept where `while_connected` finds it.
+
+    An answer that is given before the whole body was read (413, 403…) closes its connection: what is left of the body
+    would otherwise be in the way of the next request on it.
+    """
 
     async def wrapped(
         scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
         scope["kokiris.receive"] = receive
-        await app(scope, receive, send)  # type: ignore[arg-type,unused-ignore]
+        if scope["type"] != "http" or not _has_body(scope):
+            await app(scope, receive, send)  # type: ignore[arg-type,unused-ignore]
+            return
+        body_read = False
+
+        async def reading() -> Any:
+            nonlocal body_read
+            message = await receive()
+            body_read = body_read or (message["type"] == "http.request" and not message.get("more_body", False))
+            return message
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start" and not body_read:
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, reading, sending)  # type: ignore[arg-type,unused-ignore]
 
     return wrapped
+
+
+def _has_body(scope: MutableMapping[str, Any]) -> bool:
+    headers = {name: text for name, text in scope["headers"] if name in {b"content-length", b"transfer-encoding"}}
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
 async def while_connected(req: falcon.asgi.Request, work: Coroutine[Any, Any, T]) -> T:

@@ -112,14 +112,24 @@ class Infra:
         assert reply.status == 200, reply
         return msgspec.json.decode(reply.body) if reply.body.strip() else None
 
+    def instances(self, service: str) -> set[tuple[str, int]]:
+        """(address, port) of the healthy instances in the catalog."""
+        address = f"{self.exports['CONSUL_HTTP_ADDR']}/v1/health/service/{service}?passing"
+        found = msgspec.json.decode(self.curl(address, "-H", f"X-Consul-Token: {self.token}").body)
+        return {(one["Service"]["Address"], one["Service"]["Port"]) for one in found}
+
     def pid(self, process: str) -> int:
         """Of a supervised process; 0 when it does not run."""
         record = read_pid(self.layout.run / f"{process}.pid")
         return record.pid if record else 0
 
-    def containers(self) -> set[str]:
-        """Ids of the running containers of tasks."""
-        return set(run(["docker", "ps", "-q", "--no-trunc", "--filter", "label=kokiris.task"]).stdout.split())
+    def containers(self, job: str = "site") -> set[str]:
+        """Ids of the running containers of a job's allocations."""
+        found = set()
+        for alloc in self.nomad(f"/v1/job/{job}/allocations"):
+            label = f"label=kokiris.alloc={alloc['ID']}"
+            found |= set(run(["docker", "ps", "-q", "--no-trunc", "--filter", label]).stdout.split())
+        return found
 
     def allocs(self, job: str, status: str = "running") -> list[dict[str, Any]]:
         """The job's allocations in one client status that are wanted to run."""

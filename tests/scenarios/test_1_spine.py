@@ -102,9 +102,10 @@ def test_dig_finds_healthy_instances_only(infra: Infra) -> None:
     dns = ["dig", f"@{infra.config.bind_address}", "-p", str(infra.config.ports.dns), "+short"]
     addresses = run([*dns, "site.service.consul", "A"]).stdout.split()
     services = run([*dns, "site.service.consul", "SRV"]).stdout.splitlines()
-    _, instances = 0, infra.nomad("/v1/service/site")
-    assert set(addresses) == {one["Address"] for one in instances}
-    assert {int(line.split()[2]) for line in services} == {one["Port"] for one in instances}
+    instances = infra.instances("site")
+    assert len(instances) == 2
+    assert set(addresses) == {address for address, _ in instances}
+    assert {int(line.split()[2]) for line in services} == {port for _, port in instances}
     assert run([*dns, "nobody.service.consul", "A"]).stdout == ""
 
 

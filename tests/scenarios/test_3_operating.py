@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,10 +23,7 @@ job "@JOB@" {
       attempts = 0
       mode     = "fail"
     }
-    reschedule {
-      attempts  = 0
-      unlimited = false
-    }
+    @RESCHEDULE@
     task "t" {
       driver = "@DRIVER@"
       config {
@@ -51,6 +49,8 @@ def script(job: str, command: str, *, kind: str = "batch", more: str = "", memor
 
 def _fill(job: str, *, kind: str, driver: str, config: str, more: str = "", memory: int = 20) -> str:
     text = SCRIPT.replace("@JOB@", job).replace("@TYPE@", kind).replace("@DRIVER@", driver)
+    reschedule = "" if kind == "system" else "reschedule {\n attempts = 0\n unlimited = false\n }"
+    text = text.replace("@RESCHEDULE@", reschedule)
     return text.replace("@CONFIG@", config).replace("@MORE@", more).replace("@MEMORY@", str(memory))
 
 
@@ -94,6 +94,16 @@ def test_exec_gives_output_and_exit_code(infra: Infra) -> None:
     assert piped.stdout == "through the pipe"
 
 
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    """What the terminal shows, up to `wanted`, or what came within a minute."""
+    seen = b""
+    deadline = time.monotonic() + 60
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 4096)
+    return seen
+
+
 def test_exec_with_a_terminal_is_one(infra: Infra) -> None:
     child, terminal = pty.fork()
     if child == 0:
@@ -103,12 +113,9 @@ def test_exec_with_a_terminal_is_one(infra: Infra) -> None:
             {**os.environ, **infra.exports},
         )
     try:
-        os.write(terminal, b"/bin/busybox stty size; /bin/busybox tty; echo typed-$((6*7))\n")
-        seen = b""
-        deadline = time.monotonic() + 60
-        while b"typed-42" not in seen and time.monotonic() < deadline:
-            if select.select([terminal], [], [], 1)[0]:
-                seen += os.read(terminal, 4096)
+        seen = read_until(terminal, b"# ")
+        os.write(terminal, b"/bin/busybox tty; echo typed-$((6*7))\n")
+        seen += read_until(terminal, b"typed-42")
         os.write(terminal, b"exit 3\n")
         while True:
             try:
@@ -159,7 +166,8 @@ def test_a_template_follows_the_services_it_names(infra: Infra, job: str) -> Non
         splay       = "0s"
         data        = <<EOT
 {{ range service "site" }}{{ .Address }}:{{ .Port }}
-{{ end }}EOT
+{{ end }}
+EOT
       }
     """
     infra.run_job(script(job, "/bin/busybox sleep 1000", kind="service", more=template), "-detach")
@@ -168,7 +176,7 @@ def test_a_template_follows_the_services_it_names(infra: Infra, job: str) -> Non
     def peers() -> set[str]:
         return set(infra.kokiris("alloc", "fs", alloc, "t/local/peers").stdout.split())
 
-    wanted = {f"{one['Address']}:{one['Port']}" for one in infra.nomad("/v1/service/site")}
+    wanted = {f"{address}:{port}" for address, port in infra.instances("site")}
     assert len(wanted) == 2
     until(lambda: peers() == wanted, "the template lists the site's instances")
 
@@ -250,11 +258,19 @@ def test_status_names_what_does_not_run(infra: Infra) -> None:
     assert "2/2" in infra.kokiris("status").stdout
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # it ended meanwhile
+        return ""
+
+
 def test_zz_down_and_up_again_brings_everything_back(infra: Infra) -> None:
     version = infra.nomad("/v1/job/site")["Version"]
     index = infra.curl(infra.exports["NOMAD_ADDR"] + "/v1/jobs", "-H", f"X-Nomad-Token: {infra.token}").headers
     run(["make", "down"])
-    assert infra.containers() == set()
+    left = [process for process in Path("/proc").glob("[0-9]*/comm") if "httpd" in _text(process)]
+    assert left == [], "no container is left"
     assert infra.pid("server") == infra.pid("haproxy") == infra.pid("agent") == 0
     with open("/etc/hosts") as hosts:  # noqa: PTH123 - the file itself is what is looked at
         assert "kokiris" not in hosts.read()

@@ -135,7 +135,13 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         peers=tuple(config.servers),
     )
     nomad = make_nomad_app(
-        views.core, views.tokens, dialer, catalog=views.catalog, tokens=views.tokens, identity=identity
+        views.core,
+        views.tokens,
+        dialer,
+        catalog=views.catalog,
+        tokens=views.tokens,
+        identity=identity,
+        tag_warnings=lambda job: tag_warnings(job, config.addresses),
     )
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
     return [

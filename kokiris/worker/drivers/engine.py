@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -222,6 +223,8 @@ class Engine:
         for config in (network.get("IPAM") or {}).get("Config") or ():
             if config.get("Gateway"):
                 return str(config["Gateway"])
+            if config.get("Subnet"):  # a fresh dockerd names only the subnet; its bridge has the first address
+                return str(next(ipaddress.ip_network(config["Subnet"]).hosts()))
         return ""
 
 
