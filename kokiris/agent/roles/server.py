@@ -33,6 +33,7 @@ from kokiris.orchestrator.core.core import Core
 from kokiris.orchestrator.internal.app import make_internal_app
 from kokiris.orchestrator.keys import Keys
 from kokiris.orchestrator.state import State
+from kokiris.routing.advice import tag_warnings
 from kokiris.store.contract import Condition, Store
 from kokiris.store.election import Leadership
 from kokiris.store.follow import Follower
