@@ -4,7 +4,7 @@ The hosts named in rules cut all hosts into classes: each exact name, each wildc
 class, the paths named in rules cut all paths into classes again: each exact path, and for each prefix the paths whose
 longest named prefix it is. Every Host, Path and PathPrefix is constant in such a class, so that evaluating the rules
 once per class gives the winner for all of it. HAProxy finds the class of hosts by one look-up for most requests (the
-host itself, else its wildcard, else any), and only where paths matter asks a map of whole `host|path` keys, then one
+host itself, else its wildcard, else any), and only where paths matter asks a map of whole `class|path` keys, then one
 for the longest beginning.
 """
 
@@ -18,8 +18,8 @@ from kokiris.routing.evaluator import by_priority, host_matches, path_key, wildc
 from kokiris.routing.rules import And, Expression, Matcher, Not, Or, hosts, matchers
 
 ANY_HOST = "*"
-PATHS = "paths"
-"""Target of a class of hosts whose paths are answered differently: look in `exact` and `prefix`."""
+PATHS = "="
+"""Before the name of a class of hosts whose paths have different answers: look up `=class|path` instead."""
 _ROOT = "/"
 
 
@@ -35,8 +35,8 @@ class Route:
 
 @dataclass(slots=True)
 class Tables:
-    """`host`: exact name → target, or PATHS. `wild`: the same for `*.x`, and for `*`, any other host. `exact` and
-    `prefix`: `class|path` → target, for classes that say PATHS. `winners`: routes that answer something."""
+    """`host`: exact name → target, or `=class`. `wild`: the same for `*.x`, and for `*`, any other host. `exact` and
+    `prefix`: `=class|path` → target. `winners`: routes that answer something."""
 
     host: dict[str, str] = field(default_factory=dict)
     wild: dict[str, str] = field(default_factory=dict)
@@ -86,9 +86,9 @@ def compile_routes(routes: Iterable[Route], *, nowhere: str, memo: Memo | None =
         if not exact and len(prefix) <= 1 and _ROOT in (prefix or {_ROOT: nowhere}):
             classes[host] = prefix.get(_ROOT, nowhere)
             continue
-        classes[host] = PATHS
-        tables.exact.update((f"{host}|{path}", target) for path, target in exact.items())
-        tables.prefix.update((f"{host}|{path}", target) for path, target in prefix.items())
+        name = classes[host] = f"{PATHS}{host}"
+        tables.exact.update((f"{name}|{path}", target) for path, target in exact.items())
+        tables.prefix.update((f"{name}|{path}", target) for path, target in prefix.items())
     memo.turn()
     return tables
 
@@ -99,9 +99,9 @@ def look_up(tables: Tables, host: str, path: str, nowhere: str) -> str:
         found = classes.get(name)
         if found is None:
             continue
-        if found != PATHS:
+        if not found.startswith(PATHS):
             return found
-        key = f"{name}|{path}"
+        key = f"{found}|{path}"
         return tables.exact.get(key) or _longest(tables.prefix, key, nowhere)
     return nowhere
 

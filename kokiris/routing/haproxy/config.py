@@ -111,25 +111,23 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   acl known var(txn.to) -m found
   # Else its canonical form (names are ASCII on the wire), its wildcard, and routers that match any host.
   http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if !known {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
-  http-request set-var(txn.class) req.fhdr(host),field(1,:),lower,rtrim(.) if !known
-  http-request set-var(txn.to) var(txn.class),map_str({host}) if !known
-  http-request set-var(txn.class) "var(txn.class),regsub(^[^.]*,*)" if !known
-  http-request set-var(txn.to) var(txn.class),map_str({wild}) if !known
-  http-request set-var(txn.class) str(*) if !known
+  http-request set-var(txn.to) req.fhdr(host),field(1,:),lower,rtrim(.),map_str({host}) if !known
+  http-request set-var(txn.to) "req.fhdr(host),field(1,:),lower,rtrim(.),regsub(^[^.]*,*),map_str({wild})" if !known
   http-request set-var(txn.to) "str(*),map_str({wild},{NOWHERE})" if !known
-  # The path as a server would see it, whatever its spelling.
-  http-request set-var(txn.odd) bool(true) if {{ path -m sub % // /. }}
-  acl odd var(txn.odd) -m found
-  http-request normalize-uri percent-to-uppercase if odd
-  http-request normalize-uri percent-decode-unreserved if odd
-  http-request normalize-uri path-strip-dot if odd
-  http-request normalize-uri path-merge-slashes if odd
-  http-request normalize-uri path-strip-dotdot full if odd
+  # The path as a server would see it, whatever its spelling. Without "strict", HAProxy 2.6 takes a percent-…
+  # normalizer that has a condition for path-merge-slashes; with it, a broken escape is answered 400, as it should.
+  acl odd path -m sub % // /.
+  http-request set-var(txn.odd) bool(true) if odd
+  acl respell var(txn.odd) -m found
+  http-request normalize-uri percent-to-uppercase strict if respell
+  http-request normalize-uri percent-decode-unreserved strict if respell
+  http-request normalize-uri path-strip-dot if respell
+  http-request normalize-uri path-merge-slashes if respell
+  http-request normalize-uri path-strip-dotdot full if respell
   # Where paths matter: the whole path, then the longest beginning.
-  acl paths var(txn.to) -m str {PATHS}
-  http-request set-var(txn.class) req.fhdr(host) if paths !{{ var(txn.class) -m found }}
+  acl paths var(txn.to) -m beg {PATHS}
   http-request set-var(txn.path) path if paths
-  http-request set-var(txn.key) var(txn.class),concat(|,txn.path) if paths
+  http-request set-var(txn.key) var(txn.to),concat(|,txn.path) if paths
   http-request set-var(txn.to) var(txn.key),map_str({exact}) if paths
   http-request set-var(txn.to) "var(txn.key),map_beg({prefix},{NOWHERE})" if paths
   http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if {{ var(txn.to) -m str {NOWHERE} }}
