@@ -21,8 +21,8 @@ _UPDATES = (
     ("in-place update", "InPlaceUpdate"),
     ("create/destroy update", "DestructiveUpdate"),
 )
-_IN_PLACE_FIELDS = frozenset({"KillTimeout"})
-_IN_PLACE_OBJECTS = frozenset({"Service", "Constraint", "Affinity", "Spread"})
+_IN_PLACE_FIELDS = frozenset({"KillTimeout", "KillSignal", "ShutdownDelay"})
+_IN_PLACE_OBJECTS = frozenset({"Service", "Constraint", "Affinity", "Spread", "Action"})
 
 
 def annotate(diff: JobDiff, updates: Annotations | Mapping[str, DesiredUpdates] | None) -> JobDiff:

@@ -82,22 +82,23 @@ def _duration(value: Any, path: str) -> Any:
 
 
 def _value(value: Any, hint: Any, path: str) -> Any:
-    """None for null, and for empty lists and maps: they are the same in Nomad."""
-    if value is None or value in ([], {}):
-        return None
+    """None for null, and for empty lists and maps: they are the same in Nomad. An empty block is a block."""
     hint = _without_none(hint)
+    is_block = isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+    if value is None or value == [] or (value == {} and not is_block):
+        return None
     origin = get_origin(hint)
     if origin is list:
         (item,) = get_args(hint)
         entries = enumerate(_expect(value, list, path))
-        return [_entry(entry, item, f"{path}[{i}]") for i, entry in entries if entry is not None]
+        return [_entry(entry, item, f"{path}[{i}]") for i, entry in entries if entry is not None] or None
     if origin is dict:
         _, item = get_args(hint)
         _expect(value, dict, path)
         if item is Any:
             return _free(value, path, 0)
         found = {key: _value(entry, item, f"{path}[{key}]") for key, entry in value.items()}
-        return {key: entry for key, entry in found.items() if entry is not None}
+        return {key: entry for key, entry in found.items() if entry is not None} or None
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _struct(_expect(value, dict, path), hint, path)
     return _free(value, path, 0) if hint is Any else _scalar(value, hint, path)

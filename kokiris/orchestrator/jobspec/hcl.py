@@ -122,7 +122,7 @@ def normalise(job: dict[str, Any]) -> dict[str, Any]:
     for group in job.get("TaskGroups", []):
         group_vault, group_secrets = group.pop("vault", None), group.pop("secret", [])
         for task in group.get("Tasks", []):
-            _inherit(task, group_vault or vault, [*group_secrets, *secrets])
+            _inherit(task, vault if group_vault is None else group_vault, [*group_secrets, *secrets])
             _default_identity(task)
     return job
 
