@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from kokiris.orchestrator.api.cache import LIMIT
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.allocwire import Allocation
@@ -16,19 +17,24 @@ _ENCODE = msgspec.json.Encoder().encode
 
 def stubs(call: Call, allocs: Iterable[Alloc], *, resources: bool = False, task_states: bool = True) -> bytes:
     """A JSON list of `AllocationListStub`."""
-    state, kept = call.state, call.context.encodings
-    kind = ("stub", resources, task_states)
-
-    def encoded(alloc: Alloc) -> bytes:
-        job, node = state.job_of(alloc), state.nodes.get(alloc.NodeID)
-        body: bytes = kept.get(
-            (kind, alloc.ID),
-            (alloc, job, node),
-            lambda: _ENCODE(alloc_stub(alloc, job, node, resources=resources, task_states=task_states)),
-        )
-        return body
-
-    return b"[" + b",".join([encoded(alloc) for alloc in allocs]) + b"]"
+    versions, nodes = call.state.versions, call.state.nodes
+    kept = call.context.encodings.shelf(("stub", resources, task_states))
+    encoded: list[bytes] = []
+    for alloc in allocs:
+        segment, desired = alloc.Segment, alloc.Desired
+        moved = desired is not None and desired.JobVersion is not None
+        version = alloc.JobVersion if moved else segment.JobVersion
+        of_job = versions.get((segment.Namespace, segment.JobID))
+        job = of_job.get(version) if of_job is not None else None
+        node = nodes.get(alloc.NodeID)
+        found = kept.get(alloc.ID)
+        if found is None or found[0] is not alloc or found[1] is not job or found[2] is not node:
+            if len(kept) >= LIMIT:
+                kept.clear()
+            stub = alloc_stub(alloc, job, node, resources=resources, task_states=task_states)
+            found = kept[alloc.ID] = (alloc, job, node, _ENCODE(stub))
+        encoded.append(found[3])
+    return b"[" + b",".join(encoded) + b"]"
 
 
 def full(call: Call, alloc: Alloc) -> Allocation:

@@ -11,16 +11,36 @@ from kokiris.orchestrator.api.services import registration
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus
 
+KEPT_WHOLE = 10_000
+"""Up to so many allocations the whole list is kept encoded until something changes: a few megabytes."""
+
 
 async def list_allocations(call: Call) -> bytes:
     """GET /v1/allocations: oldest first, with what they hold (`resources`) and `task_states`."""
     resources, task_states = call.flag("resources"), call.flag("task_states", default=True)
     prefix = uuid_prefix(call)
     await call.block(("allocs",))
-    allocs = call.state.allocs.values()
-    found = (alloc for alloc in allocs if alloc.ID.startswith(prefix) and call.sees(alloc.Namespace))
-    chosen = page(call, found, by_creation, lambda alloc: full(call, alloc))
-    return stubs(call, chosen, resources=resources, task_states=task_states)
+    chosen = any(call.query(name) for name in ("prefix", "filter", "per_page", "next_token", "reverse"))
+    if chosen or len(call.state.allocs) > KEPT_WHOLE:
+        return stubs(call, _page(call, prefix), resources=resources, task_states=task_states)
+    topics = call.state.topics
+    sources = (call.index, topics.index(("nodes",)), topics.index(("jobs",)))
+    body: bytes = call.context.encodings.get(
+        ("allocations", call.namespace, resources, task_states),
+        sources,
+        lambda: stubs(call, _page(call, ""), resources=resources, task_states=task_states),
+    )
+    return body
+
+
+def _page(call: Call, prefix: str) -> list[Alloc]:
+    namespace = call.namespace
+    found = [
+        alloc
+        for alloc in call.state.allocs.values()
+        if alloc.ID.startswith(prefix) and namespace in {"*", alloc.Segment.Namespace}
+    ]
+    return page(call, found, by_creation, lambda alloc: full(call, alloc))
 
 
 def found_alloc(call: Call, text: str = "alloc not found") -> Alloc:

@@ -17,6 +17,11 @@ class Encodings:
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._kept: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
+        self._shelves: dict[Hashable, dict[str, tuple[Any, ...]]] = {}
+
+    def shelf(self, name: Hashable) -> dict[str, tuple[Any, ...]]:
+        """A cache of its own for a hot path, which compares the sources and keeps to `LIMIT` by itself."""
+        return self._shelves.setdefault(name, {})
 
     def get(self, key: Hashable, sources: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """The kept value for `key` if made of these very `sources`, else what `make` gives now."""

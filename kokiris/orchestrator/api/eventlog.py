@@ -112,7 +112,7 @@ class EventLog:
         return Change(table, key, found, event.create_revision == event.mod_revision)
 
     def position_of(self, index: int) -> int:
-        """The position from which everything with `index` and newer follows; the oldest buffered for 0."""
+        """The position from which everything with `index` and newer that is buffered follows."""
         return next((commit.position for commit in self._commits if commit.index >= index), self._next)
 
     async def since(self, position: int, timeout_s: float) -> list[Commit]:

@@ -23,7 +23,8 @@ _ENCODE = msgspec.json.Encoder().encode
 async def stream(call: Call) -> Any:
     """GET /v1/event/stream?topic=Job:web&topic=Node&index=N&namespace=…: ndjson, `{}` at once and every 30 s.
 
-    Begins at `index`, or at the oldest commit still buffered.
+    Begins at `index`, or at the oldest commit still buffered. Whoever reads so slowly that something has left the
+    buffer unread is told so (`{"Error": …}`) and the stream ends: nothing is skipped in silence.
     """
     wanted = parse_topics(call.req.get_param_as_list("topic") or ())
     start = call.context.events.position_of(call.integer("index") or 0)
@@ -60,6 +61,9 @@ async def _lines(call: Call, wanted: dict[str, set[str]], start: int) -> AsyncIt
             commits = await log.since(position, HEARTBEAT_S)
             if not commits:
                 yield b"{}\n"
+            elif commits[0].position > position:
+                yield _ENCODE({"Error": "subscription closed by server, client should resubscribe"}) + b"\n"
+                return
             for commit in commits:
                 position = commit.position + 1
                 chosen = [

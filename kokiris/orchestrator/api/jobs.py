@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from kokiris.kernel.errors import BadInput
+from kokiris.kernel.errors import BadInput, NotSupported, TooLarge
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.derived import children_of, job_now, status_of
 from kokiris.orchestrator.api.language import canonical, parse
@@ -39,14 +39,20 @@ ACTIVE_DEPLOYMENT = frozenset({"running", "paused", "pending", "blocked", "unblo
 
 async def list_jobs(call: Call) -> list[JobListStub]:
     """GET /v1/jobs."""
+    return await jobs_where(call, lambda _: True)
+
+
+async def jobs_where(call: Call, wanted: Callable[[Job], bool]) -> list[JobListStub]:
+    """The page asked for of the jobs that are `wanted`."""
     await call.block(("jobs",), ("allocs",), ("evals",))
     prefix, with_meta = call.query("prefix"), call.flag("meta")
     found = (
         job
         for (namespace, job_id), job in call.state.jobs.items()
-        if call.sees(namespace) and job_id.startswith(prefix)
+        if call.sees(namespace) and job_id.startswith(prefix) and wanted(job)
     )
-    return [_stub(call, job, with_meta) for job in page(call, found, by_namespace)]
+    chosen = page(call, found, by_namespace, lambda job: job_now(call.state, call.context.encodings, job).job)
+    return [_stub(call, job, with_meta) for job in chosen]
 
 
 def _stub(call: Call, job: Job, with_meta: bool) -> JobListStub:
@@ -78,8 +84,10 @@ async def register_job(call: Call) -> JobRegisterResponse:
     request = await call.body(JobRegisterRequest)
     if request.EvalPriority and not 1 <= request.EvalPriority <= 100:
         raise BadInput("Eval priority must be between 1 and 100 inclusively")
-    if request.Submission is not None and len(request.Submission.Source.encode()) > SOURCE_LIMIT_BYTES:
-        raise BadInput(f"job source is over the limit of {SOURCE_LIMIT_BYTES} bytes")
+    if request.PreserveResources:
+        raise NotSupported("PreserveResources is not acted on", next_step="Send the resources the tasks shall have.")
+    if request.Submission is not None:
+        _check_size(request.Submission.Source)
     job, warnings = checked_job(call, submitted(call, request.Job, request.Namespace))
     result = await call.context.commands.register_job(
         job,
@@ -118,13 +126,17 @@ def submitted(call: Call, raw: Mapping[str, Any] | None, of_request: str) -> Job
     return job
 
 
+def _check_size(source: str) -> None:
+    if len(source.encode()) > SOURCE_LIMIT_BYTES:
+        raise TooLarge(f"job source is over the limit of {SOURCE_LIMIT_BYTES} bytes")
+
+
 async def parse_job(call: Call) -> Any:
     """POST or PUT /v1/jobs/parse: HCL in, JSON out."""
     request = await call.body(JobsParseRequest)
     if not request.JobHCL:
         raise BadInput("Job spec is empty", next_step='Send the job file\'s text as "JobHCL".')
-    if len(request.JobHCL.encode()) > SOURCE_LIMIT_BYTES:
-        raise BadInput(f"job source is over the limit of {SOURCE_LIMIT_BYTES} bytes")
+    _check_size(request.JobHCL)
     try:
         raw = parse(request.JobHCL, request.Variables)
         return canonical(raw, call.query("namespace")) if request.Canonicalize else raw

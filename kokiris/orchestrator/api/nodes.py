@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kokiris.kernel.errors import BadInput, NotFound, NotSupported
 from kokiris.orchestrator.api.alloc_lists import full
 from kokiris.orchestrator.api.call import Call
-from kokiris.orchestrator.api.jobs import list_jobs
+from kokiris.orchestrator.api.jobs import jobs_where
 from kokiris.orchestrator.api.listing import by_id, full_uuid, page, uuid_prefix
 from kokiris.orchestrator.api.requests import NodeUpdateDrainRequest, NodeUpdateEligibilityRequest
-from kokiris.orchestrator.api.responses import NodePool, NodeUpdateResponse
+from kokiris.orchestrator.api.responses import JobListStub, NodePool, NodeUpdateResponse
 from kokiris.orchestrator.commands import NodeResult
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.allocwire import Allocation
@@ -168,13 +166,11 @@ async def pool_nodes(call: Call) -> list[NodeListStub]:
     return [_stub(node) for node in page(call, found, by_id)]
 
 
-async def pool_jobs(call: Call) -> list[Any]:
+async def pool_jobs(call: Call) -> list[JobListStub]:
     """GET /v1/node/pool/:name/jobs."""
     _no_prefix(call)
     name = _pool(call).Name
-    listed = await list_jobs(call)
-    pools = {key: job.NodePool for key, job in call.state.jobs.items()}
-    return [stub for stub in listed if name in {"all", pools.get((stub.Namespace, stub.ID))}]
+    return await jobs_where(call, lambda job: name in {"all", job.NodePool})
 
 
 def _no_prefix(call: Call) -> None:

@@ -68,6 +68,16 @@ async def test_a_subscriber_that_leaves_is_forgotten(api, recorder, token):
             streams = {one["Name"]: one["Value"] for one in body["Gauges"]}["nomad.api.event_streams"]
 
 
+async def test_a_subscriber_too_slow_is_told(api, recorder, make_job, token):
+    async with api.session.get(f"{api.base}/v1/event/stream", headers={"X-Nomad-Token": token}) as answer:
+        await lines(answer, 1)
+        for number in range(150):  # in one go: the stream has no turn in between
+            recorder.put_job(make_job(f"job{number}"))
+        (told,) = await lines(answer, 1)
+        assert "resubscribe" in told["Error"]
+        assert await asyncio.wait_for(answer.content.readline(), 30) == b""
+
+
 async def test_an_unknown_topic_is_refused(api):
     status, body, _ = await api.get("/v1/event/stream?topic=Jobs")
     assert status == 400

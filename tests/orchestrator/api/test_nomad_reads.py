@@ -85,6 +85,10 @@ async def test_a_job_list_has_stubs_sorted_by_namespace_and_id(api, recorder, ma
     assert [one["Meta"] for one in body] == [{"k": "v"}]
     _, body, _ = await api.get("/v1/jobs", params={"filter": 'ID == "b"'})
     assert [one["ID"] for one in body] == ["b"]
+    _, body, _ = await api.get("/v1/jobs", params={"filter": 'Status == "pending" and Namespace != "apps"'})
+    assert [one["ID"] for one in body] == ["a", "b"]
+    _, body, _ = await api.get("/v1/node/pool/default/jobs?per_page=1")
+    assert [one["ID"] for one in body] == ["a"]
 
 
 async def test_pages_follow_each_other_by_token(api, recorder, make_job):

@@ -161,6 +161,8 @@ REFUSED = [
     ("POST", "/v1/search", {"Context": "cows"}, 400, 'context "cows"'),
     ("POST", "/v1/search/fuzzy", {"Text": "x"}, 400, "at least 2 characters"),
     ("GET", "/v1/service/web?choose=x", None, 400, "choose"),
+    ("PUT", "/v1/jobs", {"Job": JOB, "PreserveResources": True}, 400, "PreserveResources is not acted on"),
+    ("PUT", "/v1/jobs/parse", {"JobHCL": "x" * 1_100_000}, 413, "job source is over the limit"),
     ("PUT", "/v1/jobs", b" " * (4 * 1024 * 1024 + 1), 413, "over the limit"),
 ]
 
