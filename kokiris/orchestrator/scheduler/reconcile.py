@@ -58,6 +58,9 @@ class GroupPlan:
     place: list[Wanted] = field(default_factory=list)
     destructive: list[Alloc] = field(default_factory=list)
     """To be replaced by the new version, each stopped only if its replacement finds a place."""
+    destructive_instead: list[Alloc] = field(default_factory=list)
+    """To be replaced too, one for each allocation of `place` that finds no place: else what can never be placed (too few
+    nodes for a static port) would hold up the update of what runs for ever, as it does in Nomad."""
     migrate: list[tuple[Alloc, Wanted]] = field(default_factory=list)
     in_place: list[Alloc] = field(default_factory=list)
     stop: list[Stop] = field(default_factory=list)
@@ -266,8 +269,9 @@ class _Reconciler:
             self.progress.DesiredTotal += len(wanted)
         if not (self.situation.paused or self.situation.failed or canarying):
             self.plan.place += wanted
-            budget = max(0, budget - len(wanted))
-            self.plan.destructive = sorted(destructive.values(), key=_serves)[:budget]
+            ordered = sorted(destructive.values(), key=_serves)[:budget]
+            first = max(0, budget - len(wanted))
+            self.plan.destructive, self.plan.destructive_instead = ordered[:first], ordered[first:]
             return
         self.plan.place += [one for one in wanted if self._replaced_regardless(one, found)]
 

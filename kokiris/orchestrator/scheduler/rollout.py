@@ -45,9 +45,11 @@ class Rollout:
         self.queued[group.Name] = 0
         deployment_id = self._deployment_of(group)
         self.update_in_place(group, plan.in_place)
-        pairs = [*self._destructive(plan), *self._wanted(group, plan), *self._migrating(plan)]
+        pairs = [*self._destructive(plan.destructive), *self._wanted(group, plan), *self._migrating(plan)]
         new = [(wanted, request) for wanted, request in pairs if not wanted.old_version]
         self._place(self.job, group, new, deployment_id)
+        instead = self._destructive(plan.destructive_instead[: self.queued[group.Name]])
+        self._place(self.job, group, instead, deployment_id)
         for old_job, old_group, old in self._by_old_version(group, pairs):
             self._place(old_job, old_group, old, "")
 
@@ -65,9 +67,9 @@ class Rollout:
             return ""
         return deployment.ID
 
-    def _destructive(self, plan: GroupPlan) -> list[tuple[Wanted, Request]]:
+    def _destructive(self, allocs: Sequence[Alloc]) -> list[tuple[Wanted, Request]]:
         pairs = []
-        for alloc in plan.destructive:
+        for alloc in allocs:
             wanted = Wanted(name_index=alloc.NameIndex, previous=alloc)
             pairs.append((wanted, Request(previous=alloc, replaces=alloc)))
         return pairs

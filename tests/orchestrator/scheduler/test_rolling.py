@@ -255,3 +255,14 @@ def test_failed_allocations_of_a_deployment_are_tried_again(box, world):
     world.settle()
     assert world.deployment().Status == "successful"
     assert {one.PreviousAllocation for one in world.live()} == broken
+
+
+def test_an_update_goes_on_although_one_allocation_can_never_be_placed(box):
+    world = box.World()
+    world.add_nodes(box.node(0), box.node(1))
+    for image in ("web:1", "web:2"):
+        update = box.update(MaxParallel=1)
+        world.register(box.job(box.group(count=3, image=image, static={"http": 80}, Update=update)))
+        world.evaluate()
+        world.settle()
+    assert versions(world) == [1, 1]
