@@ -75,12 +75,18 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         leading = leadership.start(duties.begin, duties.end)
         stack.push_async_callback(leadership.stop)
         rpc = _rpc_listener(config, layout, views)
-        for server in (rpc, *_public_listeners(config, views, dialer)):
+        servers = [rpc, *_public_listeners(config, views, dialer)]
+        stack.push_async_callback(_stop_all, servers)
+        for server in servers:
             await server.start()
-            stack.push_async_callback(server.stop)
         log.info("server of %s ready", config.name)
         renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
         await _until(stop, leading, asyncio.ensure_future(renewed), *(follower.failed for follower in views.followers))
+
+
+async def _stop_all(servers: list[HttpServer]) -> None:
+    """All at once: each gives its running requests time to end."""
+    await asyncio.gather(*(server.stop() for server in servers))
 
 
 async def _open(config: Config, layout: Layout) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from kokiris.kernel.units import SECOND_NS
@@ -19,6 +20,8 @@ from kokiris.orchestrator.scheduler.drain import DrainDecision, drain_node
 from kokiris.store.contract import Condition
 
 IDLE_S = 60.0
+SETTLE_S = 0.05
+"""Changes of allocations come in crowds: a drain looks at them together."""
 RETRY_S = 0.005
 
 
@@ -37,6 +40,7 @@ class Drains:
             seen = topics.index(*watched)
             waits_s = [await self._look(node, fence) for node in draining]
             await topics.wait(watched, seen, min(waits_s, default=IDLE_S))
+            await asyncio.sleep(SETTLE_S if draining else 0)
 
     async def _look(self, node: Node, fence: Condition) -> float:
         """One step of one drain; how long it can be left alone unless something changes (s)."""

@@ -9,6 +9,7 @@ import msgspec
 from kokiris.kernel.clock import rfc3339
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.core.registrations import node_address
+from kokiris.orchestrator.model.alloc import AllocClient
 from kokiris.orchestrator.model.node import DrainMetadata, DrainRequestSpec, DrainStrategySpec, Node, NodeEvent
 
 KEPT_EVENTS = 10
@@ -78,3 +79,11 @@ def moved(before: Node, after: Node) -> bool:
 def drivers_of(node: Node) -> set[str]:
     """The drivers that work there."""
     return {name for name, info in (node.Drivers or {}).items() if info.Detected and info.Healthy}
+
+
+def known_again(client: AllocClient, now_ns: int) -> AllocClient:
+    """An allocation whose node was silent for a while and is back: as its worker last said. Should something have
+    happened meanwhile, the worker still has that to say."""
+    runs = any(state.State == "running" for state in (client.TaskStates or {}).values())
+    status = "running" if runs else "pending"
+    return msgspec.structs.replace(client, ClientStatus=status, ClientDescription="", ModifyTime=now_ns)

@@ -16,7 +16,15 @@ from kokiris.orchestrator.core.context import Context
 from kokiris.orchestrator.core.draft import Draft
 from kokiris.orchestrator.core.evaluations import evaluations_of_node
 from kokiris.orchestrator.core.instances import draft_instances_safely, draft_node_entry, draft_withdrawal
-from kokiris.orchestrator.core.node_changes import drain_begun, drain_ended, drivers_of, merged, moved, noted
+from kokiris.orchestrator.core.node_changes import (
+    drain_begun,
+    drain_ended,
+    drivers_of,
+    known_again,
+    merged,
+    moved,
+    noted,
+)
 from kokiris.orchestrator.core.plans import ALLOCS_PER_COMMIT
 from kokiris.orchestrator.core.refusal import Refused
 from kokiris.orchestrator.model.node import DrainRequestSpec, Node
@@ -133,7 +141,11 @@ class Nodes:
         """Its allocations that still run are found again in the catalog (beyond a commit's limit, by the audit)."""
         living = [alloc for alloc in self._context.state.allocs_of_node(node.ID) if not alloc.terminal()]
         for alloc in living[:ALLOCS_PER_COMMIT]:
-            draft_instances_safely(self._context, draft, alloc, alloc.Client, node)
+            client = alloc.Client
+            if client is not None and client.ClientStatus == "unknown":
+                client = known_again(client, self._context.now_ns())
+                draft.put(self._context.keys.alloc_client(alloc.ID), client)
+            draft_instances_safely(self._context, draft, alloc, client, node)
 
     async def set_eligibility(self, node_id: str, eligible: bool) -> NodeResult:
         def decide() -> tuple[Draft, NodeResult]:

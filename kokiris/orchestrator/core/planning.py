@@ -26,6 +26,8 @@ SLICE_S = 0.05
 """Deciding stops after this long to commit what there is, so that the event loop serves others."""
 BLOCKED_EVERY_S = 0.25
 """Blocked evaluations are tried again no more often than this, however often capacity appears."""
+BLOCKED_SHARE = 0.2
+"""Nor may trying them take more than about this share of the time."""
 RETRY_S = 0.005
 IDLE_S = 60.0
 
@@ -57,7 +59,8 @@ class Planning:
         self._cluster = cluster
         self._capacity = capacity
         self._per_commit = WORK_PER_COMMIT
-        self._blocked_tried_s = 0.0
+        self._blocked_again_s = 0.0
+        """When blocked evaluations may be tried again (monotonic)."""
 
     async def run(self, fence: Condition) -> None:
         """Until cancelled. An evaluation whose decision fails is ended as failed; the loop goes on."""
@@ -76,18 +79,22 @@ class Planning:
         if state.scheduler_config.PauseEvalBroker:
             return IDLE_S
         now_s = time.monotonic()
-        with_blocked = self._capacity.appeared and now_s - self._blocked_tried_s >= BLOCKED_EVERY_S
+        with_blocked = self._capacity.appeared and now_s >= self._blocked_again_s
         if with_blocked:
-            self._capacity.appeared, self._blocked_tried_s = False, now_s
+            self._capacity.appeared = False
         queue = queue_of(state.open_evals.values(), now_ns, with_blocked=with_blocked)
         due = queue.due
         while due:
             done = await self._commit_some(due[: self._per_commit], fence)
             due = due[done:]
             if done == 0:
+                self._capacity.appeared |= with_blocked
                 return RETRY_S
+        if with_blocked:
+            ended_s = time.monotonic()
+            self._blocked_again_s = ended_s + max(BLOCKED_EVERY_S, (ended_s - now_s) / BLOCKED_SHARE)
         if self._capacity.appeared:
-            return BLOCKED_EVERY_S
+            return max(RETRY_S, self._blocked_again_s - time.monotonic())
         return min(IDLE_S, (queue.next_ns - now_ns) / SECOND_NS + 0.001) if queue.next_ns else IDLE_S
 
     async def _commit_some(self, works: list[Work], fence: Condition) -> int:
