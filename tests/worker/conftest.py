@@ -102,7 +102,7 @@ class Bed:
         """A free host port for a task."""
         return free_port()
 
-    async def node_get(self, path: str, **params: str) -> tuple[int, str]:
+    async def node_get(self, path: str, /, **params: str) -> tuple[int, str]:
         """The node API, as a server calls it: (status, body)."""
         url = f"https://127.0.0.1:{self.config.ports.node}{path}"
         async with (

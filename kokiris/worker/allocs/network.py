@@ -11,7 +11,7 @@ from kokiris.orchestrator.model.job import TaskGroup
 from kokiris.orchestrator.model.resources import NetworkResource
 from kokiris.worker.drivers.contract import NetworkPlan, StartFailed
 from kokiris.worker.drivers.docker import container_address
-from kokiris.worker.drivers.docker_config import container_name, port_bindings
+from kokiris.worker.drivers.docker_config import port_bindings
 from kokiris.worker.drivers.engine import Engine
 from kokiris.worker.drivers.pause import PauseImage
 
@@ -56,7 +56,7 @@ class PauseContainers:
 
     async def ensure(self, alloc_id: str, group: TaskGroup, ports: Sequence[PortMapping]) -> tuple[str, str]:
         """(container id, its address); the one of an earlier worker if it runs. Raises StartFailed."""
-        name = container_name(alloc_id, PAUSE_TASK)
+        name = f"pause.{alloc_id}"
         try:
             found = await self._running(name)
             if found is None:
@@ -91,7 +91,6 @@ class PauseContainers:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "Memory": 16 * 1024 * 1024,
-            "OomScoreAdj": -900,
             "LogConfig": {"Type": "none"},
         }
         if network.DNS is not None:

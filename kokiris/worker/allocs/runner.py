@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 RELEASE_WAIT_S = 10.0
 NETWORK_RETRY_S = 1.0
+TEAR_DOWN_TRIES = 30
+NETWORK_PATIENCE_S = 30
+"""Then the allocation fails, and the servers place another elsewhere."""
 
 
 def group_of(alloc: Allocation) -> tuple[Job, TaskGroup]:
@@ -204,6 +207,7 @@ class AllocRunner:
 
     async def _have_network(self) -> bool:
         """False when the allocation was stopped, or failed, before it had one."""
+        said = ""
         while needs_pause(self.group):
             if self.alloc.DesiredStatus != "run" and not self._pause:
                 self._end_all(events.killed(self._around.now_ns()), failed=False)
@@ -214,10 +218,14 @@ class AllocRunner:
                 self._save()
                 break
             except KokirisError as error:
-                log.warning("allocation %s: %s", self.alloc.ID[:8], error.message)
-                if self._around.now_ns() - self._received_ns > 60 * SECOND_NS:
+                if self._around.now_ns() - self._received_ns > NETWORK_PATIENCE_S * SECOND_NS:
                     self._end_all(events.setup_failure(self._around.now_ns(), error.message), failed=True)
                     return False
+                if error.message != said:
+                    said = error.message
+                    for one in self._tasks.values():
+                        one.add_event(events.setup(self._around.now_ns(), f"{said}; trying again"))
+                    self._say()
                 await asyncio.sleep(NETWORK_RETRY_S)
         return True
 
@@ -234,7 +242,8 @@ class AllocRunner:
             self._changed.clear()
             wait_s = self._advance()
             if all(one.state.State == "dead" for one in self._tasks.values()):
-                return
+                return  # said only once nothing of it is left: its ports may be given away then
+            self._say()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait_s)
 
@@ -249,9 +258,7 @@ class AllocRunner:
             self._stopping = asyncio.create_task(self._stop(), name=f"stop {self.alloc.ID[:8]}")
         self._checks.relocate(self._addresses())
         self._checks.tasks_run(running_since(self.group, states))
-        wait_s = self._judge()
-        self._say()
-        return wait_s
+        return self._judge()
 
     def _stop_has_begun(self) -> bool:
         """Before any task ran, a wish to stop is carried out at once."""
@@ -312,10 +319,14 @@ class AllocRunner:
         self._changed.set()
 
     async def _tear_down(self) -> None:
-        if self._pause:
-            with contextlib.suppress(KokirisError):
+        for _ in range(TEAR_DOWN_TRIES if self._pause else 0):
+            try:
                 await self._around.pauses.remove(self._pause)
-            self._pause = ""
+                break
+            except KokirisError as error:
+                log.info("allocation %s: its network stays for now (%s)", self.alloc.ID[:8], error.message)
+                await asyncio.sleep(NETWORK_RETRY_S)
+        self._pause = ""
 
     def _restart_for_check(self, spec: CheckSpec, reason: str) -> None:
         chosen = [spec.task] if spec.task else [task.Name for task in self.group.Tasks or () if not task.Lifecycle]

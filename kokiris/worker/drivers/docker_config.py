@@ -26,7 +26,8 @@ MIN_SHARES = 2
 
 def container_name(alloc_id: str, task: str) -> str:
     """As Nomad's: one name per task of an allocation, so that the engine itself refuses a double."""
-    return f"{re.sub(r'[^a-zA-Z0-9_.-]', '_', task)}-{alloc_id}"
+    allowed = re.sub(r"[^a-zA-Z0-9_.-]", "_", task)
+    return f"{allowed if allowed[:1].isalnum() else f'x{allowed}'}-{alloc_id}"
 
 
 def create_body(setup: TaskSetup, labels: Mapping[str, str]) -> dict[str, Any]:
