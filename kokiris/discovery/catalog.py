@@ -130,6 +130,14 @@ class Catalog:
         """The node, or one without address for a name nobody registered."""
         return self.nodes.get(name) or NodeEntry(Node=name)
 
+    def stored_revision(self, node: str, instance_id: str = "") -> int:
+        """Mod revision of the key of an instance, or of a node; 0 when absent. What is shown may be newer: checks."""
+        if instance_id:
+            instance = self._registered.get((node, instance_id))
+            return instance.ModifyIndex if instance else 0
+        entry = self._registered_nodes.get(node)
+        return entry.ModifyIndex if entry else 0
+
     def address_of(self, instance: ServiceInstance) -> str:
         """Where the instance is reached: its own address, else its node's."""
         return instance.Address or self.node(instance.Node).Address

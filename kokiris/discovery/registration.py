@@ -45,6 +45,7 @@ def put_node(catalog: Catalog, keys: Keys, change: Change[None], entry: NodeEntr
         TaggedAddresses=entry.TaggedAddresses or known.TaggedAddresses,
     )
     if merged != known:
+        change.require(keys.node(entry.Node), catalog.stored_revision(entry.Node))  # its status may just be changing
         change.put(keys.node(entry.Node), msgspec.structs.replace(merged, Checks=[]))
 
 

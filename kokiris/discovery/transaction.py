@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from kokiris.discovery import catalogtransaction
 from kokiris.discovery.catalog import Catalog
+from kokiris.discovery.catalogtransaction import CatalogOperation, CatalogResult, Failed
 from kokiris.discovery.locks import InvalidSession, KvDraft
 from kokiris.discovery.model import Keys, KvEntry
 from kokiris.discovery.writer import Change
-from kokiris.kernel.errors import BadInput
+from kokiris.kernel.errors import BadInput, Conflict
 
 
 class KvOperation(msgspec.Struct, kw_only=True):
@@ -28,8 +30,9 @@ class KvOperation(msgspec.Struct, kw_only=True):
     Session: str = ""
 
 
-class Failed(Exception):
-    """An operation cannot take place; the text is Consul's."""
+Operation = KvOperation | CatalogOperation
+Show = Callable[[CatalogOperation, Any], CatalogResult]
+"""How what a catalog operation left looks on the wire."""
 
 
 @dataclass(slots=True)
@@ -54,7 +57,7 @@ class Result:
 class Outcome:
     """`errors` holds {OpIndex, What}; with any, nothing is written."""
 
-    results: list[Result] = field(default_factory=list)
+    results: list[Result | CatalogResult] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -66,20 +69,37 @@ def value_of(operation: KvOperation) -> bytes:
         raise BadInput(f'value of key "{operation.Key}" is not base64: {error}') from error
 
 
-def decide(catalog: Catalog, keys: Keys, operations: list[KvOperation]) -> Change[Outcome]:
+def decide(catalog: Catalog, keys: Keys, operations: Sequence[Operation], show: Show) -> Change[Outcome]:
     """What the operations, in order, write; or, in the outcome, why none of it is written."""
     draft = KvDraft(catalog, keys)
     outcome = Outcome()
     for number, operation in enumerate(operations):
-        verb = _VERBS.get(operation.Verb)
-        if verb is None:
-            outcome.errors.append({"OpIndex": number, "What": f'unknown KV verb "{operation.Verb}"'})
-            continue
         try:
-            outcome.results += verb(draft, operation)
-        except (Failed, InvalidSession) as error:
+            if isinstance(operation, KvOperation):
+                outcome.results += _decide_kv(draft, operation)
+            else:
+                left = _decide_catalog(catalog, keys, draft.change, operation)
+                outcome.results += [show(operation, left)] if left is not None else []
+        except (Failed, InvalidSession, Conflict) as error:
             outcome.errors.append({"OpIndex": number, "What": str(error)})
     return Change(outcome) if outcome.errors else draft.change.giving(outcome)
+
+
+def _decide_kv(draft: KvDraft, operation: KvOperation) -> Sequence[Result]:
+    verb = _VERBS.get(operation.Verb)
+    if verb is None:
+        raise Failed(f'unknown KV verb "{operation.Verb}"')
+    return verb(draft, operation)
+
+
+def _decide_catalog(catalog: Catalog, keys: Keys, change: Change[None], operation: CatalogOperation) -> Any:
+    if operation.verb not in catalogtransaction.VERBS:
+        raise Failed(f'unknown verb "{operation.verb}"')
+    if isinstance(operation, catalogtransaction.NodeOperation):
+        return catalogtransaction.decide_node(catalog, keys, change, operation)
+    if isinstance(operation, catalogtransaction.ServiceOperation):
+        return catalogtransaction.decide_service(catalog, keys, change, operation)
+    return catalogtransaction.decide_check(catalog, keys, change, operation)
 
 
 def _wanted(operation: KvOperation) -> KvEntry:

@@ -48,7 +48,8 @@ class DeregisterBody(msgspec.Struct, kw_only=True):
     CheckID: str = ""
 
 
-def _state(body: CatalogCheck) -> CheckState:
+def check_of(body: CatalogCheck) -> CheckState:
+    """Raises BadInput for an unknown status."""
     status = body.Status or CRITICAL
     if status not in STATUSES:
         raise BadInput(f'Invalid check status "{status}"', next_step="Use passing, warning or critical.")
@@ -81,7 +82,7 @@ async def register(call: Call) -> Any:
             raise BadInput("Must provide service name (Service.Service) when service ID is provided")
         instance = instance_of(body.Service, body.Node)
     checks = [*([body.Check] if body.Check else []), *body.Checks]
-    states: list[tuple[str, CheckState]] = [(one.ServiceID, _state(one)) for one in checks]
+    states: list[tuple[str, CheckState]] = [(one.ServiceID, check_of(one)) for one in checks]
     keys = call.context.writer.keys
 
     def decide() -> Change[None]:

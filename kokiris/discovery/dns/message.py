@@ -26,10 +26,11 @@ _MAX_POINTER = 0x3FFF
 
 
 class Malformed(Exception):
-    """A message that is not one. `answerable`: its header is good enough for an error answer."""
+    """A message that is not a question we read. `answerable`: its header is good enough for an answer of `rcode`."""
 
-    def __init__(self, reason: str, *, answerable: bool = True) -> None:
+    def __init__(self, reason: str, *, rcode: int = FORMERR, answerable: bool = True) -> None:
         super().__init__(reason)
+        self.rcode = rcode
         self.answerable = answerable
 
 
@@ -46,10 +47,6 @@ class Query:
     udp_bytes: int
     """How large an answer the asker takes over UDP; 0: it does not speak EDNS."""
     edns_version: int = 0
-
-    @property
-    def opcode(self) -> int:
-        return (self.flags & _OPCODE) >> 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +88,8 @@ def parse_query(packet: bytes) -> Query:
     ident, flags, questions, answers, authorities, additionals = HEADER.unpack_from(packet)
     if flags & QR:
         raise Malformed("an answer, not a question", answerable=False)
-    if (flags & _OPCODE) >> 11:
-        return Query(ident, flags, b"\0", (), 0, IN, 0)
+    if flags & _OPCODE:
+        raise Malformed("another operation than a query", rcode=NOTIMP)
     if questions != 1:
         raise Malformed(f"{questions} questions")
     labels, end = _parse_name(packet, _QUESTION_AT)
@@ -216,7 +213,7 @@ def build_reply(
             counts[section] += 1
         if truncated:
             break
-    flags = QR | (query.flags & (RD | _OPCODE)) | (rcode & 0xF)
+    flags = QR | (query.flags & RD) | (rcode & 0xF)
     flags |= (AA if authoritative else 0) | (TC if truncated else 0)
     writer.out[: HEADER.size] = HEADER.pack(query.ident, flags, 1, counts[0], counts[1], counts[2] + bool(opt))
     return bytes(writer.out + opt)

@@ -10,10 +10,8 @@ from collections.abc import Callable
 from kokiris.discovery.dns.message import (
     ANY_CLASS,
     BADVERS,
-    FORMERR,
     IN,
     MAX_TCP_BYTES,
-    NOTIMP,
     PLAIN_UDP_BYTES,
     REFUSED,
     SERVFAIL,
@@ -82,7 +80,7 @@ class Responder:
             query = parse_query(packet)
             reply, cacheable = self._answer(query, query.udp_bytes or PLAIN_UDP_BYTES)
         except Malformed as error:
-            return error_reply(packet, FORMERR) if error.answerable else None
+            return error_reply(packet, error.rcode) if error.answerable else None
         except Exception:
             log.exception("dns: a query of %d bytes could not be answered", len(packet))
             return error_reply(packet, SERVFAIL)
@@ -100,7 +98,7 @@ class Responder:
         try:
             return self._answer(parse_query(packet), MAX_TCP_BYTES)[0]
         except Malformed as error:
-            return error_reply(packet, FORMERR) if error.answerable else None
+            return error_reply(packet, error.rcode) if error.answerable else None
         except Exception:
             log.exception("dns: a query of %d bytes could not be answered", len(packet))
             return error_reply(packet, SERVFAIL)
@@ -130,8 +128,6 @@ class Responder:
         return reply, True
 
     def _refusal(self, query: Query) -> int | None:
-        if query.opcode:
-            return NOTIMP
         if query.edns_version:
             return BADVERS
         if query.qclass not in {IN, ANY_CLASS}:

@@ -232,6 +232,34 @@ def test_transaction_locks_and_trees(client: consul.Consul) -> None:
     assert client.kv.get("t/", recurse=True)[1] is None
 
 
+def test_transaction_on_nodes_services_and_checks(client: consul.Consul) -> None:
+    answer = client.txn.put(
+        [
+            {"Node": {"Verb": "set", "Node": {"Node": "n9", "Address": "10.0.0.9", "Datacenter": "dc1"}}},
+            {"Service": {"Verb": "set", "Node": "n9", "Service": {"ID": "w", "Service": "web", "Port": 80}}},
+            {"Check": {"Verb": "set", "Check": {"Node": "n9", "CheckID": "c", "ServiceID": "w", "Status": "passing"}}},
+            {"KV": {"Verb": "set", "Key": "a", "Value": _b64("1")}},
+        ]
+    )
+    node, service, check, pair = answer["Results"]
+    index = pair["KV"]["ModifyIndex"]
+    assert node["Node"]["ModifyIndex"] == service["Service"]["ModifyIndex"] == check["Check"]["ModifyIndex"] == index
+    assert client.catalog.service("web")[1][0]["ServicePort"] == 80
+    assert len(client.health.service("web", passing=True)[1]) == 1
+    stale = {"Node": "n9", "CheckID": "c", "ServiceID": "w", "Status": "critical", "ModifyIndex": index - 1}
+    with pytest.raises(consul.ConsulException, match="index is stale"):
+        client.txn.put([{"Check": {"Verb": "cas", "Check": stale}}])
+    client.txn.put([{"Check": {"Verb": "cas", "Check": stale | {"ModifyIndex": index}}}])
+    assert client.health.service("web", passing=True)[1] == []
+    got = client.txn.put([{"Service": {"Verb": "get", "Node": "n9", "Service": {"ID": "w"}}}])
+    assert got["Results"][0]["Service"]["Service"] == "web"
+    with pytest.raises(consul.ConsulException, match="Missing node registration"):
+        client.txn.put([{"Service": {"Verb": "set", "Node": "n8", "Service": {"ID": "w", "Service": "web"}}}])
+    client.txn.put([{"Service": {"Verb": "delete", "Node": "n9", "Service": {"ID": "w"}}}])
+    client.txn.put([{"Node": {"Verb": "delete", "Node": {"Node": "n9"}}}])
+    assert client.catalog.nodes()[1] == []
+
+
 def test_events(client: consul.Consul) -> None:
     assert client.event.list()[1] == []
     first = client.event.fire("deploy", "now", service="web", tag="v1")
