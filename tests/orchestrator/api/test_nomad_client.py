@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from kokiris.access.authority import issue, new_authority, new_key_and_request, utc_now
+from kokiris.access.tls import client_context
+from kokiris.http.app import asgi
+from kokiris.http.serve import HttpServer
+from kokiris.infra.config import Layout
 from kokiris.kernel.ids import new_id
+from kokiris.orchestrator.api.app import make_nomad_app
+from kokiris.orchestrator.api.dial import NodeDialer
 from kokiris.orchestrator.keys import Keys
+from tests.orchestrator.api.conftest import Api, OneToken
 
 KEYS = Keys("demo", "rec1")
 
@@ -199,3 +208,45 @@ async def test_exec_refusals_are_close_frames(api, worker, alloc_id, token):
     assert await refusal(api, exec_url(api, alloc_id, task=""), token) == (1008, "must provide task name")
     fail = {"stdin": {"data": base64.b64encode(b"fail").decode()}}
     assert await refusal(api, exec_url(api, alloc_id), token, fail) == (1008, "no such task")
+
+
+@pytest.fixture
+async def sealed(worker, tmp_path):
+    """The worker behind mutual TLS, and the folder with the infra's certificates."""
+    layout = Layout(tmp_path)
+    layout.tls.mkdir()
+    authority = new_authority("kokiris demo/rec1", utc_now())
+    key_pem, request_pem = new_key_and_request(["127.0.0.1"])
+    (layout.tls / "ca.pem").write_bytes(authority.certificate_pem)
+    (layout.tls / "node.key").write_bytes(key_pem)
+    (layout.tls / "node.pem").write_bytes(issue(authority, request_pem, ["127.0.0.1"], utc_now()))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.tls / "ca.pem"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_cert_chain(layout.tls / "node.pem", layout.tls / "node.key")
+    app = web.Application()
+    app.router.add_get("/v1/client/allocation/{alloc}/exec", worker.exec)
+    app.router.add_route("*", "/v1/client/{rest:.*}", worker.echo)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    worker.port = runner.addresses[0][1]
+    yield layout
+    await runner.cleanup()
+
+
+async def test_workers_are_called_over_mutual_tls(sealed, worker, recorder, alloc_id, token):
+    for make_tls, status in ((lambda: client_context(sealed), 200), (ssl.create_default_context, 503)):
+        dialer = NodeDialer(make_tls)
+        server = HttpServer(asgi(make_nomad_app(recorder, OneToken(), dialer)), grace_s=1)
+        await server.start()
+        async with aiohttp.ClientSession() as session:
+            api = Api(session, f"http://127.0.0.1:{server.port}")
+            found, _, _ = await api.get(f"/v1/client/fs/ls/{alloc_id}")
+            assert found == status
+            if status == 200:
+                dialer.reload()
+                async with session.ws_connect(exec_url(api, alloc_id), headers={"X-Nomad-Token": token}) as socket:
+                    await socket.send_json({"stdin": {"data": ""}})
+                    assert await socket.receive_json(timeout=30) == {"stdout": {"data": ""}}
+        await server.stop()
+        await dialer.close()
