@@ -18,7 +18,8 @@ class Decision:
     """The outcome of `schedule`. All objects are new: nothing here is shared with the state it was made from."""
 
     evaluation: Evaluation
-    """The processed evaluation as it is to be stored (also the first of `evaluations`)."""
+    """The processed evaluation as it is to be stored (also the first of `evaluations`). Its `StatusDescription` says in
+    words what was not placed and why; "" when everything was."""
     segments: list[PlanSegment] = field(default_factory=list)
     """New allocations."""
     desired: dict[str, AllocDesired] = field(default_factory=dict)

@@ -59,8 +59,8 @@ class GroupPlan:
     destructive: list[Alloc] = field(default_factory=list)
     """To be replaced by the new version, each stopped only if its replacement finds a place."""
     destructive_instead: list[Alloc] = field(default_factory=list)
-    """To be replaced too, one for each allocation of `place` that finds no place: else what can never be placed (too few
-    nodes for a static port) would hold up the update of what runs for ever, as it does in Nomad."""
+    """To be replaced too, one for each allocation of `place` that finds no place: else what can never be placed (too
+    few nodes for a static port) would hold up the update of what runs for ever, as it does in Nomad."""
     migrate: list[tuple[Alloc, Wanted]] = field(default_factory=list)
     in_place: list[Alloc] = field(default_factory=list)
     stop: list[Stop] = field(default_factory=list)

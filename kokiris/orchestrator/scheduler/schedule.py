@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -12,12 +12,14 @@ from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.deployment import Deployment
 from kokiris.orchestrator.model.evaluation import Annotations, DesiredUpdates, Evaluation
 from kokiris.orchestrator.model.job import Job, TaskGroup
+from kokiris.orchestrator.model.metric import AllocationMetric
 from kokiris.orchestrator.scheduler.ask import ask_of
 from kokiris.orchestrator.scheduler.columns import Cluster
 from kokiris.orchestrator.scheduler.constraints import Mask
 from kokiris.orchestrator.scheduler.decision import Decision
 from kokiris.orchestrator.scheduler.deployments import CANCELLED_NEWER, CANCELLED_STOPPED, running_description
 from kokiris.orchestrator.scheduler.draft import Draft
+from kokiris.orchestrator.scheduler.explain import explain
 from kokiris.orchestrator.scheduler.feasibility import suitable_nodes
 from kokiris.orchestrator.scheduler.outcome import Outcome
 from kokiris.orchestrator.scheduler.reconcile import GroupPlan, Situation, reconcile_group, stop_group
@@ -202,7 +204,7 @@ class _Evaluating:
         processed = structs.replace(
             self.evaluation,
             Status="complete",
-            StatusDescription="",
+            StatusDescription=self._explanation(rollout.failed),
             DeploymentID=rollout.deployment.ID if rollout.deployment is not None else self.evaluation.DeploymentID,
             FailedTGAllocs=rollout.failed or None,
             QueuedAllocations=dict.fromkeys(plans, 0) | rollout.queued,
@@ -225,12 +227,17 @@ class _Evaluating:
             metrics=rollout.metrics,
         )
 
+    def _explanation(self, failed: Mapping[str, AllocationMetric]) -> str:
+        """In words, what was not placed and why; "" when everything was."""
+        groups = {group.Name: group for group in self.job.TaskGroups or ()}
+        return " ".join(explain(metric, groups[name], self.job) for name, metric in failed.items())
+
     def _blocked(self, processed: Evaluation, *, failed: bool) -> list[Evaluation]:
         """Leaves exactly one blocked evaluation of the job when something was not placed, else none."""
         changed: list[Evaluation] = []
         reason = f"evaluation {processed.ID!r} successful"
         if failed and self.evaluation.Status == "blocked":
-            processed.Status, processed.StatusDescription = "blocked", self.evaluation.StatusDescription
+            processed.Status = "blocked"
         elif failed:
             blocked = self.outcome.child("queued-allocs", "created to place remaining allocations")
             blocked.Status = "blocked"

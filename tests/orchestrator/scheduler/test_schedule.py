@@ -36,6 +36,8 @@ def test_what_does_not_fit_is_explained_and_waits_blocked(box, world):
     assert decision.evaluation.QueuedAllocations == {"web": 1}
     metric = decision.failed["web"]
     assert metric.DimensionExhausted == {"memory": 3}
+    expected = "Group 'web' of job 'site': 1 allocation not placed: of 3 nodes, 3 have less than 5000 MB memory free."
+    assert decision.evaluation.StatusDescription == expected
     assert decision.blocked is not None
     assert decision.evaluation.BlockedEval == decision.blocked.ID
     again = world.evaluate(world.state.evals[decision.blocked.ID])
