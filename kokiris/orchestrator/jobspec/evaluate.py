@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -41,10 +41,13 @@ from kokiris.orchestrator.jobspec.values import (
     to_number,
     to_string,
     type_name,
+    weigh,
 )
 
-MAX_STEPS = 2_000_000
+MAX_STEPS = 500_000
 """Expressions evaluated for one job file; a file that needs more is refused rather than left running."""
+
+_MAX_PARTS = 200_000
 
 Function = Callable[..., Value]
 LazyFunction = Callable[[Callable[[Expression], Value], tuple[Expression, ...]], Value]
@@ -202,10 +205,20 @@ def _call(node: Call, scope: Scope) -> Value:
     arguments = [evaluate(argument, scope) for argument in node.arguments]
     if node.expand:
         arguments += pairs_values(arguments.pop())
+    _charge(scope, arguments)
     try:
         return bounded(function(*arguments))
     except ValueProblem as problem:
         raise node.source.error(node.start, f"Error in {node.name}(): {problem}") from None
+
+
+def _charge(scope: Scope, values: Sequence[Value]) -> None:
+    """Takes what a function may do with large values off the budget."""
+    for value in values:
+        if isinstance(value, (tuple, dict)):
+            scope.budget.steps -= weigh(value, _MAX_PARTS) // 4
+        elif isinstance(value, str):
+            scope.budget.steps -= len(value) // 1024
 
 
 def pairs_values(value: Value) -> list[Value]:
@@ -228,6 +241,7 @@ def _operation(node: Operation, scope: Scope) -> Value:
         if operator in _STOPS and value is _STOPS[operator]:
             continue
         right = evaluate(operand, scope)
+        _charge(scope, (value, right))
         try:
             value = _apply(operator, value, right)
         except ValueProblem as problem:

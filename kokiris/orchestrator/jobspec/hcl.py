@@ -11,6 +11,8 @@ from kokiris.orchestrator.jobspec.blocks import JOB
 from kokiris.orchestrator.jobspec.decode import decode_block
 from kokiris.orchestrator.jobspec.evaluate import Scope
 from kokiris.orchestrator.jobspec.functions import FUNCTIONS, LAZY, filesystem_functions
+from kokiris.orchestrator.jobspec.jsonbody import body_of
+from kokiris.orchestrator.jobspec.jsontree import parse_json_tree
 from kokiris.orchestrator.jobspec.parser import parse_body
 from kokiris.orchestrator.jobspec.source import open_source
 from kokiris.orchestrator.jobspec.suggest import did_you_mean
@@ -31,14 +33,17 @@ def parse_hcl(
     base_dir: Path | None = None,
     strict_vars: bool = True,
 ) -> dict[str, Any]:
-    """The job of an HCL file as raw API JSON (what goes into `{"Job": …}`); give it to `canonical`.
+    """The job of an HCL file as raw API JSON (what goes into `{"Job": …}`); give it to `canonical`. A text that starts
+    with a brace is read in HCL's JSON syntax.
 
     `variables` are -var values, `var_files` pairs of name and text, `environment` is looked at for NOMAD_VAR_*;
     `strict_vars` refuses values for variables that are not declared. Functions that read files work only with
     `allow_files`, relative to `base_dir`. Raises JobFileError with file, line and column, and nothing else.
     """
     try:
-        body = parse_body(open_source(filename, source))
+        opened = open_source(filename, source)
+        is_json = opened.text.lstrip().startswith("{")
+        body = body_of(parse_json_tree(opened)) if is_json else parse_body(opened)
         return job_of(
             body,
             filename,

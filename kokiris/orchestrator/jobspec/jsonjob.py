@@ -32,7 +32,7 @@ def parse_json(
     opened = open_source(filename, _text(source, filename))
     try:
         tree = parse_json_tree(opened)
-        job = _api_job(opened.text)
+        job = _api_job(opened.text, filename)
         if job is not None:
             return job
         return job_of(
@@ -48,9 +48,12 @@ def parse_json(
         raise JobFileError("Invalid JSON: nested too deep", file=filename, line=1, column=1) from None
 
 
-def _api_job(text: str) -> dict[str, Any] | None:
+def _api_job(text: str, filename: str) -> dict[str, Any] | None:
     """The job of API JSON, None when the document is HCL's JSON syntax."""
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:  # what our own reader is more lenient about
+        raise JobFileError(f"Invalid JSON: {error.msg}", file=filename, line=error.lineno, column=error.colno) from None
     if not isinstance(document, dict):
         return None
     folded = {key.lower(): key for key in document}

@@ -37,6 +37,9 @@ class Token:
     end: int
 
 
+MAX_TOKENS = 200_000
+"""Of one file: what bounds the time that reading it takes."""
+
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _SPACE = re.compile(r"[ \t\r]+")
@@ -96,6 +99,12 @@ class _Lexer:
         return self.tokens
 
     def _add(self, kind: Kind, end: int, text: str | None = None) -> None:
+        if len(self.tokens) >= MAX_TOKENS:
+            raise self.source.error(
+                self.at,
+                f"The file is too large: it has more than {MAX_TOKENS} words, marks and lines of text",
+                next_step="Split the job, or keep large data in the image or in a file fetched at start.",
+            )
         self.tokens.append(Token(kind, self.text[self.at : end] if text is None else text, self.at, end))
         self.at = end
 

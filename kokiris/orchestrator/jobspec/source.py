@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from kokiris.kernel.errors import JobFileError
 
-MAX_SOURCE_BYTES = 4 * 1024 * 1024
+MAX_SOURCE_BYTES = 1024 * 1024
 """A longer job or variable file is refused before it is read."""
 
 _SHOWN_COLUMNS = 160

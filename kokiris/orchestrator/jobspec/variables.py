@@ -218,7 +218,7 @@ def locals_of(body: Body, scope: Scope) -> dict[str, Value]:
         attribute = definitions[name]
         values[name] = evaluate(attribute.value, scope.with_names({"local": values}))
         try:
-            weigh(values[name], _MAX_PARTS)
+            scope.budget.steps -= weigh(values[name], _MAX_PARTS) // 4
         except ValueProblem as problem:
             raise attribute.source.error(attribute.start, f"Invalid value: {problem}") from None
     return values

@@ -166,7 +166,9 @@ def test_rendered_without_place_and_with_long_lines() -> None:
 
 def test_too_large_is_refused_before_it_is_read() -> None:
     with pytest.raises(JobFileError, match="MiB"):
-        parse_hcl("#" * (5 * 1024 * 1024), filename="x")
+        parse_hcl("#" * (2 * 1024 * 1024), filename="x")
+    with pytest.raises(JobFileError, match="too large"):
+        parse_hcl('job "a" {\n  name = ' + "1+" * 200_000 + "1\n}", filename="x")
 
 
 EXPLOSIVE = [

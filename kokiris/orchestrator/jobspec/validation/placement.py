@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from kokiris.orchestrator.jobspec.functions.patterns import compile_pattern
 from kokiris.orchestrator.jobspec.multierror import multi_error
 from kokiris.orchestrator.jobspec.validation.rules import broken
+from kokiris.orchestrator.jobspec.values import ValueProblem
 from kokiris.orchestrator.model.policy import Affinity, Constraint, Spread
 
 T = TypeVar("T")
@@ -59,10 +61,11 @@ def _version_errors(operand: str, right: str, kind: str) -> list[str]:
 
 
 def _regexp_errors(pattern: str) -> list[str]:
+    """Also refuses what could make the scheduler's matching take for ever."""
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return [f"Regular expression failed to compile: {error}"]
+        compile_pattern(pattern, 0)
+    except ValueProblem as problem:
+        return [f"Regular expression failed to compile: {problem}"]
     return []
 
 
