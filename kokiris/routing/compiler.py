@@ -49,48 +49,112 @@ HostTable = tuple[dict[str, str], dict[str, str], frozenset[str]]
 """Exact paths, prefixes, and names of the routes that win somewhere, for one class of hosts."""
 
 
-class Memo:
-    """Host classes that the last compilation solved: unchanged ones are not solved again."""
+class TableCompiler:
+    """Tables of one entry point, brought up to date: classes of hosts that no changed route concerns are not solved
+    again. The answers are those of compiling everything anew.
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, tuple[Route, ...]], HostTable] = {}
-        self._next: dict[tuple[str, tuple[Route, ...]], HostTable] = {}
-
-    def solve(self, host: str, routes: tuple[Route, ...], nowhere: str) -> HostTable:
-        """As `_solve`, from memory if nothing it depends on has changed."""
-        key = (host, routes)
-        table = self._known.get(key) or _solve(host, routes, nowhere)
-        self._next[key] = table
-        return table
-
-    def turn(self) -> None:
-        """Forgets what the compilation that ends now did not use."""
-        self._known, self._next = self._next, {}
-
-
-def compile_routes(routes: Iterable[Route], *, nowhere: str, memo: Memo | None = None) -> Tables:
-    """Tables for one entry point. `nowhere` is the target of what no route matches in a class that some route names.
-
-    Rules hold only matchers that are acted on. Equal priorities are decided by name, so that every node decides alike.
+    `nowhere` is the target of what no route matches in a class that some route names. Rules hold only matchers that are
+    acted on. Equal priorities are decided by name, so that every node decides alike.
     """
-    ordered = by_priority(routes)
-    by_host, open_routes = _index(ordered)
-    memo = memo or Memo()
-    tables = Tables()
-    for host in (*by_host, ANY_HOST) if open_routes else by_host:
-        positions = {*open_routes, *by_host.get(host, ()), *by_host.get(wildcard_of(host), ())}
-        relevant = tuple(ordered[position] for position in sorted(positions))
-        exact, prefix, winners = memo.solve(host, relevant, nowhere)
-        tables.winners |= winners
-        classes = tables.wild if host.startswith(ANY_HOST) else tables.host
-        if not exact and len(prefix) <= 1 and _ROOT in (prefix or {_ROOT: nowhere}):
-            classes[host] = prefix.get(_ROOT, nowhere)
-            continue
-        name = classes[host] = f"{PATHS}{host}"
-        tables.exact.update((f"{name}|{path}", target) for path, target in exact.items())
-        tables.prefix.update((f"{name}|{path}", target) for path, target in prefix.items())
-    memo.turn()
-    return tables
+
+    def __init__(self, nowhere: str) -> None:
+        self._nowhere = nowhere
+        self._routes: dict[str, Route] = {}
+        self._by_host: dict[str, set[str]] = {}
+        self._open: set[str] = set()
+        """Routes that can match a host they do not name."""
+        self._solved: dict[str, HostTable] = {}
+        self._tables = Tables()
+
+    def update(self, routes: Iterable[Route]) -> Tables:
+        """The tables for `routes`: the last ones themselves if nothing has changed, else new ones."""
+        wanted = {route.name: route for route in routes}
+        changed = [
+            name
+            for name in wanted.keys() | self._routes.keys()
+            if (new := wanted.get(name)) is not (old := self._routes.get(name)) and new != old
+        ]
+        if not changed:
+            return self._tables
+        affected: set[str] = set()
+        for name in changed:
+            self._forget(self._routes.get(name), affected)
+            self._learn(wanted.get(name), affected)
+        self._routes = wanted
+        self._tables = self._solve_again(self._widened(affected))
+        return self._tables
+
+    def _forget(self, route: Route | None, affected: set[str]) -> None:
+        if route is None:
+            return
+        affected.update(hosts(route.expression))
+        for host in hosts(route.expression):
+            named = self._by_host.get(host)
+            if named is not None:
+                named.discard(route.name)
+                if not named:
+                    del self._by_host[host]
+        if route.name in self._open:
+            self._open.discard(route.name)
+            affected.add(ANY_HOST)
+
+    def _learn(self, route: Route | None, affected: set[str]) -> None:
+        if route is None:
+            return
+        affected.update(hosts(route.expression))
+        for host in hosts(route.expression):
+            if host != ANY_HOST:
+                self._by_host.setdefault(host, set()).add(route.name)
+        if _possible(route.expression):
+            self._open.add(route.name)
+            affected.add(ANY_HOST)
+
+    def _widened(self, affected: set[str]) -> set[str]:
+        """With the names that a changed wildcard covers; all of them if a route that matches any host has changed."""
+        if ANY_HOST in affected:
+            return {*affected, *self._by_host, *self._solved}
+        if any(host.startswith(ANY_HOST) for host in affected):
+            affected |= {host for host in self._by_host if wildcard_of(host) in affected}
+        return affected
+
+    def _solve_again(self, classes: Iterable[str]) -> Tables:
+        last = self._tables
+        tables = Tables(dict(last.host), dict(last.wild), dict(last.exact), dict(last.prefix))
+        for host in classes:
+            solved = self._solved.pop(host, None)
+            if solved is not None:
+                _take_out(tables, host, solved)
+            if host in self._by_host or (host == ANY_HOST and self._open):
+                names = {*self._open, *self._by_host.get(host, ()), *self._by_host.get(wildcard_of(host), ())}
+                relevant = by_priority(self._routes[name] for name in names)
+                self._solved[host] = _solve(host, relevant, self._nowhere)
+                _put_in(tables, host, self._solved[host], self._nowhere)
+        tables.winners = set().union(*(solved[2] for solved in self._solved.values()))
+        return tables
+
+
+def _take_out(tables: Tables, host: str, solved: HostTable) -> None:
+    (tables.wild if host.startswith(ANY_HOST) else tables.host).pop(host, None)
+    for path in solved[0]:
+        tables.exact.pop(f"{PATHS}{host}|{path}", None)
+    for path in solved[1]:
+        tables.prefix.pop(f"{PATHS}{host}|{path}", None)
+
+
+def _put_in(tables: Tables, host: str, solved: HostTable, nowhere: str) -> None:
+    exact, prefix, _ = solved
+    classes = tables.wild if host.startswith(ANY_HOST) else tables.host
+    if not exact and len(prefix) <= 1 and _ROOT in (prefix or {_ROOT: nowhere}):
+        classes[host] = prefix.get(_ROOT, nowhere)
+        return
+    name = classes[host] = f"{PATHS}{host}"
+    tables.exact.update((f"{name}|{path}", target) for path, target in exact.items())
+    tables.prefix.update((f"{name}|{path}", target) for path, target in prefix.items())
+
+
+def compile_routes(routes: Iterable[Route], *, nowhere: str) -> Tables:
+    """Tables for one entry point, compiled from nothing."""
+    return TableCompiler(nowhere).update(routes)
 
 
 def look_up(tables: Tables, host: str, path: str, nowhere: str) -> str:
@@ -104,19 +168,6 @@ def look_up(tables: Tables, host: str, path: str, nowhere: str) -> str:
         key = f"{found}|{path}"
         return tables.exact.get(key) or _longest(tables.prefix, key, nowhere)
     return nowhere
-
-
-def _index(ordered: Sequence[Route]) -> tuple[dict[str, list[int]], list[int]]:
-    """Positions in `ordered` of the routes that name a host, and of those that can match a host they do not name."""
-    by_host: dict[str, list[int]] = {}
-    open_routes: list[int] = []
-    for position, route in enumerate(ordered):
-        for host in hosts(route.expression):
-            if host != ANY_HOST:
-                by_host.setdefault(host, []).append(position)
-        if _possible(route.expression):
-            open_routes.append(position)
-    return by_host, open_routes
 
 
 def _possible(expression: Expression) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kokiris.routing.compiler import Memo, Route, Tables, compile_routes
+from kokiris.routing.compiler import Route, TableCompiler, Tables
 from kokiris.routing.configuration import Configuration
 from kokiris.routing.haproxy.config import NOWHERE, REDIRECT
 from kokiris.routing.haproxy.files import MapName, slot_name
@@ -34,13 +34,23 @@ class Plan:
     """Routers that match nothing that another one of higher priority does not take."""
 
 
-@dataclass(slots=True)
-class Compiler:
-    """What is remembered from one compilation to the next, to do less work; never changes an answer."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was made of a router, as long as it is the same object and leads to the same place."""
 
-    memos: dict[str, Memo] = field(default_factory=lambda: {name: Memo() for name in ENTRY_POINTS})
-    routes: dict[str, list[Route]] = field(default_factory=dict)
-    tables: dict[str, Tables] = field(default_factory=dict)
+    router: Router
+    target: str
+    routes: tuple[Route | None, ...]
+    """By entry point, in the order of ENTRY_POINTS."""
+    certificates: tuple[str, ...]
+
+
+class Compiler:
+    """Makes plans; remembers the last one's parts to do less work, which never changes an answer."""
+
+    def __init__(self) -> None:
+        self._tables = {name: TableCompiler(NOWHERE) for name in ENTRY_POINTS}
+        self._known: dict[str, _Known] = {}
 
     def plan(self, configuration: Configuration, slots: Mapping[str, int], busy: Iterable[int] = ()) -> Plan:
         """`slots` as they were: a service keeps its own. `busy` ones still hold servers: nobody else gets them."""
@@ -51,25 +61,25 @@ class Compiler:
             plan.servers[number] = _servers(services[name], plan.instances)
         targets = {name: slot_name(number) for name, number in plan.slots.items()}
         targets.update((name, service.backend) for name, service in services.items() if service.backend)
-        for entry_point in ENTRY_POINTS:
-            plan.tables[entry_point] = self._table(entry_point, configuration.serving, targets)
+        self._known = {
+            name: self._know(router, targets[router.service]) for name, router in configuration.serving.items()
+        }
+        for position, entry_point in enumerate(ENTRY_POINTS):
+            routes = (route for known in self._known.values() if (route := known.routes[position]) is not None)
+            plan.tables[entry_point] = self._tables[entry_point].update(routes)
         winners = set().union(*(table.winners for table in plan.tables.values()))
         plan.shadowed = frozenset(configuration.serving.keys() - winners)
-        plan.certificates = frozenset(
-            host
-            for router in configuration.serving.values()
-            if router.source != INTERNAL and on_websecure(router) and router.expression is not None
-            for host in hosts(router.expression)
-            if host != "*"
-        )
+        plan.certificates = frozenset(host for known in self._known.values() for host in known.certificates)
         return plan
 
-    def _table(self, entry_point: str, routers: Mapping[str, Router], targets: Mapping[str, str]) -> Tables:
-        routes = [route for router in routers.values() if (route := _route(router, entry_point, targets))]
-        if routes != self.routes.get(entry_point):
-            self.tables[entry_point] = compile_routes(routes, nowhere=NOWHERE, memo=self.memos[entry_point])
-            self.routes[entry_point] = routes
-        return self.tables[entry_point]
+    def _know(self, router: Router, target: str) -> _Known:
+        known = self._known.get(router.name)
+        if known is not None and known.router is router and known.target == target:
+            return known
+        routes = tuple(_route(router, entry_point, target) for entry_point in ENTRY_POINTS)
+        secure = router.source != INTERNAL and on_websecure(router) and router.expression is not None
+        named = hosts(router.expression) if secure and router.expression is not None else []
+        return _Known(router, target, routes, tuple(host for host in named if host != "*"))
 
 
 def on_websecure(router: Router) -> bool:
@@ -77,11 +87,11 @@ def on_websecure(router: Router) -> bool:
     return not router.entry_points or "websecure" in router.entry_points
 
 
-def _route(router: Router, entry_point: str, targets: Mapping[str, str]) -> Route | None:
+def _route(router: Router, entry_point: str, target: str) -> Route | None:
     if router.expression is None:
         return None
     if entry_point in router.entry_points or (entry_point == "websecure" and not router.entry_points):
-        return Route(router.name, router.priority, router.expression, targets[router.service])
+        return Route(router.name, router.priority, router.expression, target)
     if not router.entry_points:
         return Route(router.name, router.priority, router.expression, REDIRECT)
     return None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kokiris.routing.compiler import Memo, Route, compile_routes, look_up
+from kokiris.routing.compiler import Route, TableCompiler, compile_routes, look_up
 from kokiris.routing.evaluator import Request, by_priority, canonical_host, matches, routing_path
 from kokiris.routing.rules import And, Expression, Matcher, Not, Or, parse
 
@@ -55,12 +55,12 @@ def test_tables_answer_as_the_rules_do(routes: list[Route]) -> None:
             assert got == expected(routes, host, path), (host, path)
 
 
-@settings(max_examples=100, deadline=None)
-@given(rule_sets, rule_sets)
-def test_a_memo_changes_nothing(first: list[Route], second: list[Route]) -> None:
-    memo = Memo()
-    compile_routes(first, nowhere=NOWHERE, memo=memo)
-    assert compile_routes(second, nowhere=NOWHERE, memo=memo) == compile_routes(second, nowhere=NOWHERE)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(rule_sets, max_size=4))
+def test_tables_brought_up_to_date_are_those_compiled_anew(turns: list[list[Route]]) -> None:
+    compiler = TableCompiler(NOWHERE)
+    for routes in turns:
+        assert compiler.update(routes) == compile_routes(routes, nowhere=NOWHERE)
 
 
 def route(name: str, rule: str, priority: int | None = None) -> Route:
