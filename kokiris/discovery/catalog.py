@@ -99,6 +99,8 @@ class Catalog:
         self.queries: dict[str, PreparedQuery] = {}
         self.added_checks: dict[InstanceKey, dict[str, CheckState]] = defaultdict(dict)
         """Checks added through the API: (node, instance id or "") → check id → check."""
+        self.checks_called: dict[str, set[InstanceKey]] = defaultdict(set)
+        """Check id → where an added check of that id is."""
         self.check_revisions: dict[CheckKey, int] = {}
         """Mod revision of each added check's key."""
         self._registered: dict[InstanceKey, ServiceInstance] = {}
@@ -168,13 +170,14 @@ class Catalog:
     def load(self, snapshot: Range) -> None:
         """Replaces everything with `snapshot` (a range over `root`). Every index counts as the snapshot's revision,
         since what was deleted meanwhile leaves no trace in it; whoever waits is woken."""
-        known = self.topics.known()
+        changed = set(self.topics.known())
         self._clear()
         for item in snapshot.items:
-            self._apply_one(Event(item.key, item.value, item.create_revision, item.mod_revision))
+            of_item = self._apply_one(Event(item.key, item.value, item.create_revision, item.mod_revision))
+            changed.update(topic for topic in of_item if self.topics.is_waited_on(topic))
         revision = self.loaded_revision = max(1, snapshot.revision)
         self.topics.raise_floor(revision)
-        self.topics.touch(known, revision)
+        self.topics.touch(changed, revision)
         self.revision = max(self.revision, snapshot.revision)
 
     def apply(self, revision: int, events: Sequence[Event]) -> None:
@@ -257,10 +260,14 @@ class Catalog:
         if event.value is None:
             self.added_checks[key].pop(check_id, None)
             self.check_revisions.pop((*key, check_id), None)
+            self.checks_called[check_id].discard(key)
+            if not self.checks_called[check_id]:
+                del self.checks_called[check_id]
             if not self.added_checks[key]:
                 del self.added_checks[key]
         else:
             self.added_checks[key][check_id] = _decode(event, CheckState)
+            self.checks_called[check_id].add(key)
             self.check_revisions[(*key, check_id)] = event.mod_revision
         if not instance_id:
             return self._show_node(node)

@@ -137,7 +137,7 @@ def own_instance(catalog: Catalog, node: str, instance_id: str) -> ServiceInstan
 
 def find_check(catalog: Catalog, node: str, check_id: str) -> CheckKey | None:
     """Where a check added through the API is: on the node itself, its instances, or anywhere."""
-    candidates = [key for key, added in catalog.added_checks.items() if check_id in added]
+    candidates = catalog.checks_called.get(check_id, ())
     best = min(candidates, key=lambda key: (key[0] != node, key[1] != "", key), default=None)
     return None if best is None else (*best, check_id)
 

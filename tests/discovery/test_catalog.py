@@ -137,6 +137,21 @@ def test_a_reload_wakes_everybody_and_no_index_goes_back(feeding: Feeding) -> No
     assert feeding.catalog.instances_of("api")[0].ModifyIndex == 41
 
 
+async def test_a_reload_wakes_who_waits_for_what_was_not_there(feeding: Feeding) -> None:
+    topics = feeding.catalog.topics
+    waiting = [
+        asyncio.create_task(topics.wait([topic], topics.index(topic), 60))
+        for topic in (("service", "new"), ("kv", "k"))
+    ]
+    await asyncio.sleep(0)
+    stored = msgspec.msgpack.encode(instance("n", "new"))
+    pair = msgspec.msgpack.encode(KvEntry(Key="k"))
+    feeding.catalog.load(
+        Range(50, [KeyValue(KEYS.instance("n"), stored, 40, 40), KeyValue(KEYS.kv("k"), pair, 41, 41)])
+    )
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+
 def test_unknown_tables_are_left_to_newer_versions(feeding: Feeding) -> None:
     feeding.catalog.apply(99, [Event(KEYS.root + b"future/x", b"?", 99, 99)])
     assert feeding.catalog.revision == 99
