@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kokiris.kernel.errors import NotFound
+from kokiris.kernel.errors import NotFound, NotSupported
 from kokiris.orchestrator.api.alloc_lists import full, stubs
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.listing import by_creation, full_uuid, page, uuid_prefix
@@ -61,7 +61,11 @@ async def read_allocation(call: Call) -> Allocation:
 async def stop_allocation(call: Call) -> AllocStopResponse:
     """POST or PUT /v1/allocation/:id/stop: it is stopped and replaced."""
     alloc = found_alloc(call)
-    call.flag("reschedule")
+    if call.flag("reschedule"):
+        raise NotSupported(
+            f'allocation "{alloc.ID}": "reschedule" is not acted on',
+            next_step="Leave it out: a stop replaces it at once.",
+        )
     result = await call.context.commands.stop_alloc(alloc.ID, no_shutdown_delay=call.flag("no_shutdown_delay"))
     call.index = result.Index
     return AllocStopResponse(EvalID=result.EvalID, Index=result.Index)
