@@ -108,7 +108,7 @@ def watch_deployment(
 
 def _count(progress: DeploymentState, allocs: Sequence[Alloc]) -> DeploymentState:
     """The group's counts anew; each newly healthy allocation moves the progress deadline."""
-    healthy = [alloc for alloc in allocs if alloc.Healthy is True and not alloc.client_terminal()]
+    healthy = [alloc for alloc in allocs if alloc.Healthy is True and not alloc.terminal()]
     counted = structs.replace(
         progress,
         PlacedAllocs=len(allocs),
