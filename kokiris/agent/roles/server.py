@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
@@ -79,6 +80,8 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         stack.push_async_callback(_stop_all, servers)
         for server in servers:
             await server.start()
+        gc.collect()
+        gc.freeze()  # what has been loaded stays: later collections need not look at it
         log.info("server of %s ready", config.name)
         renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
         await _until(stop, leading, asyncio.ensure_future(renewed), *(follower.failed for follower in views.followers))

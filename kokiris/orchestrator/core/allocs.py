@@ -103,7 +103,7 @@ def draft_reports(context: Context, reports: Sequence[AllocClient]) -> Draft:
         if node is not None:
             draft_instances_safely(context, draft, alloc, client, node)
         job = state.job(alloc.Namespace, alloc.JobID)
-        if job is not None and needs_evaluation(alloc, client):
+        if job is not None and needs_evaluation(alloc, client, job):
             failed[alloc.Namespace, alloc.JobID] = job
     for job in failed.values():
         evaluation = evaluation_of(job, "alloc-failure", now_ns)
@@ -132,9 +132,13 @@ def _quiet(client: AllocClient) -> AllocClient:
     return msgspec.structs.replace(client, ModifyTime=0, Checks=checks)
 
 
-def needs_evaluation(alloc: Alloc, client: AllocClient) -> bool:
-    """Whether the job must be looked at again: an allocation that should run has just failed, or has come back."""
+def needs_evaluation(alloc: Alloc, client: AllocClient, job: Job) -> bool:
+    """Whether the job must be looked at again: an allocation that should run has just failed, or has come back.
+
+    Failures of system jobs wait for the next evaluation: they are not rescheduled, and would only fail again at once.
+    """
     if alloc.DesiredStatus != "run":
         return False
     came_back = alloc.ClientStatus == "unknown" and client.ClientStatus == "running"
-    return came_back or (client.ClientStatus == "failed" and alloc.ClientStatus != "failed")
+    failed_now = client.ClientStatus == "failed" and alloc.ClientStatus != "failed"
+    return came_back or (failed_now and job.Type in {"service", "batch"})

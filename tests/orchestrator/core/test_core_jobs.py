@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from kokiris.kernel.errors import NotFound
+from kokiris.kernel.errors import Forbidden, NotFound
 from kokiris.orchestrator.core.refusal import Refused
+from kokiris.orchestrator.model.infra import Namespace, SchedulerConfig
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.model.policy import UpdateStrategy
 from tests.orchestrator.core.bed import SECOND_NS, Bed, bed_in, job_spec, node_spec, until, worker_on
@@ -265,3 +267,63 @@ async def test_failed_allocations_are_rescheduled(tmp_path: Path) -> None:
         failed = bed.allocs("web", ClientStatus="failed")[0]
         assert failed.Desired is not None
         assert failed.Desired.NextAllocation == bed.allocs("web", ClientStatus="running")[0].ID
+
+
+async def test_a_decision_larger_than_a_commit(tmp_path: Path) -> None:
+    node = node_spec("big")
+    assert node.NodeResources is not None
+    assert node.NodeResources.Cpu is not None
+    assert node.NodeResources.Memory is not None
+    assert node.NodeResources.Disk is not None
+    node.NodeResources.Cpu.CpuShares = node.NodeResources.Memory.MemoryMB = node.NodeResources.Disk.DiskMB = 10**9
+    job = job_spec(count=1300, Type="batch")
+    assert job.TaskGroups is not None
+    job = replace(job, TaskGroups=[replace(job.TaskGroups[0], Networks=None, Services=None)])
+    async with bed_in(tmp_path) as bed:
+        await bed.core.nodes.register(node, "secret")
+        await bed.core.register_job(job)
+        await until(lambda: len(bed.allocs("web")) == 1300)
+        result = await bed.core.deregister_job("default", "web")
+        await until(lambda: bed.state.evals[result.EvalID].Status == "complete")
+        assert len(bed.allocs("web", DesiredStatus="stop")) == 1300
+        assert len({alloc.DesiredIndex for alloc in bed.allocs("web")}) == 3
+
+
+async def test_a_failing_scheduler_harms_one_job_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kokiris.orchestrator.core import planning
+
+    original = planning.schedule
+
+    def schedule(evaluation: Any, *rest: Any, **named: Any) -> Any:
+        if evaluation.JobID == "cursed":
+            raise ZeroDivisionError
+        return original(evaluation, *rest, **named)
+
+    monkeypatch.setattr(planning, "schedule", schedule)
+    async with bed_in(tmp_path) as bed, worker_on(bed):
+        cursed, fine = await asyncio.gather(
+            bed.core.register_job(job_spec("cursed")), bed.core.register_job(job_spec("fine"))
+        )
+        await until(lambda: healthy(bed, "fine", 0) == 2)
+        await until(lambda: bed.state.evals[cursed.EvalID].Status == "failed")
+        assert bed.state.evals[fine.EvalID].Status == "complete"
+
+
+async def test_settings(tmp_path: Path) -> None:
+    async with bed_in(tmp_path) as bed:
+        index = await bed.core.put_namespace(Namespace(Name="team"))
+        assert bed.state.namespaces["team"].ModifyIndex == index
+        await bed.core.register_job(job_spec(Namespace="team"))
+        with pytest.raises(Refused, match='namespace "team" has non-terminal jobs: web'):
+            await bed.core.delete_namespace("team")
+        with pytest.raises(Refused, match="can not delete default namespace"):
+            await bed.core.delete_namespace("default")
+        with pytest.raises(Refused, match='nonexistent namespace "none"'):
+            await bed.core.register_job(job_spec(Namespace="none"))
+        updated, index = await bed.core.put_scheduler_config(SchedulerConfig(SchedulerAlgorithm="spread"))
+        assert (updated, bed.state.scheduler_config.ModifyIndex) == (True, index)
+        updated, _ = await bed.core.put_scheduler_config(SchedulerConfig(), cas=index - 1)
+        assert not updated
+        await bed.core.put_scheduler_config(SchedulerConfig(RejectJobRegistration=True), cas=index)
+        with pytest.raises(Forbidden, match="disabled by the scheduler configuration"):
+            await bed.core.register_job(job_spec("other"))

@@ -35,7 +35,7 @@ from tests.orchestrator.core.bed import (
     worker_on,
 )
 
-JOBS = 9
+JOBS = 6
 
 
 async def test_a_reopened_core_is_the_same(tmp_path: Path) -> None:

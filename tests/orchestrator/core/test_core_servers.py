@@ -57,7 +57,7 @@ async def test_commands_on_the_server_that_does_not_lead(etcd: Etcd, tmp_path: P
         result = await other.core.register_job(job_spec())
         assert other.state.evals[result.EvalID].CreateIndex == result.EvalCreateIndex
         await until(lambda: len(other.catalog.instances_of("web")) == 2)
-        assert other.state.job("default", "web") == leader.state.job("default", "web")
+        await until(lambda: other.state.job("default", "web") == leader.state.job("default", "web"))
         victim = other.allocs("web")[0]
         await other.core.stop_alloc(victim.ID)
         await until(lambda: other.state.allocs[victim.ID].ClientStatus == "complete")
