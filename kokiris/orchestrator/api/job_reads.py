@@ -99,7 +99,16 @@ async def versions(call: Call) -> JobVersionsResponse:
         raise NotFound("job versions not found")
     newest_first = [kept[version] for version in sorted(kept, reverse=True)]
     diffs = _diffs(call, newest_first) if call.flag("diffs") else None
-    return JobVersionsResponse(Versions=newest_first, Diffs=diffs, Index=call.index)
+    shown = [_with_status(call, one) for one in newest_first]
+    return JobVersionsResponse(Versions=shown, Diffs=diffs, Index=call.index)
+
+
+def _with_status(call: Call, version: Job) -> Job:
+    """The version that is registered now has the job's status; earlier ones are over."""
+    current = call.state.job(version.Namespace, version.ID)
+    if current is None or current.Version != version.Version:
+        return msgspec.structs.replace(version, Status="dead")
+    return msgspec.structs.replace(version, Status=job_now(call.state, call.context.encodings, current).job.Status)
 
 
 def _diffs(call: Call, newest_first: list[Job]) -> list[Any]:

@@ -49,6 +49,8 @@ async def test_plan_shows_a_diff_and_what_it_would_do(call, worker):
     await call("PUT", "/v1/jobs", {"Job": web_job(image="site:2")})
     _, history = await call("GET", "/v1/job/web/versions?diffs=true")
     assert [one["Version"] for one in history["Versions"]] == [1, 0]
+    assert history["Versions"][0]["Status"] in {"pending", "running"}
+    assert history["Versions"][1]["Status"] == "dead"
     assert history["Diffs"][0]["Type"] == "Edited"
     status, _ = await call("GET", "/v1/job/web/versions?diffs=true&diff_version=9")
     assert status == 400
@@ -115,6 +117,8 @@ async def test_the_stream_tells_a_whole_deploy(bed, base, call, token, worker):
                 for event in json.loads(await stream.content.readline()).get("Events", ()):
                     seen.add(event["Type"])
                     indexes.setdefault(event["Type"], event["Index"])
+                    if event["Topic"] == "Service":
+                        assert event["Key"] == event["Payload"]["Service"]["ID"]
         assert indexes["JobRegistered"] <= indexes["PlanResult"] < indexes["AllocationUpdated"]
         assert indexes["ServiceRegistration"] <= max(indexes.values())
 
