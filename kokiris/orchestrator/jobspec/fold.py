@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from functools import cache
@@ -119,10 +120,21 @@ def _expect(value: Any, kind: type, path: str) -> Any:
 
 
 def _scalar(value: Any, hint: Any, path: str) -> Any:
+    _check_size(value, path)
     try:
         return None if value is None else msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"{path}: {error}") from None
+
+
+def _check_size(value: Any, path: str) -> None:
+    """Refuses what no store and no client could hold."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadInput(f"{path}: {str(value)[:40]} is out of range: whole numbers have 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"{path}: {value} is not a number that JSON can hold")
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        raise BadInput(f"{path}: the text holds half a surrogate pair")
 
 
 def json_kind(value: Any) -> str:
@@ -146,4 +158,5 @@ def _free(value: Any, path: str, depth: int) -> Any:
         return {key: _free(entry, path, depth + 1) for key, entry in value.items()}
     if isinstance(value, list):
         return [_free(entry, path, depth + 1) for entry in value]
+    _check_size(value, path)
     return value

@@ -107,6 +107,8 @@ def to_integer(value: Value) -> int:
     number = to_number(value)
     if number != number.to_integral_value():
         raise ValueProblem(f"a whole number is needed, found {number_text(number)}")
+    if abs(number) >= 2**63:
+        raise ValueProblem(f"{shorten(number_text(number))} is out of range: whole numbers have 64 bits")
     return int(number)
 
 

@@ -181,6 +181,10 @@ def test_namespace_can_be_overridden() -> None:
         ({"ID": "x", "TaskGroups": [5]}, "expected an object, got a number"),
         ({"ID": "x", "TaskGroups": [{"Services": [{"Checks": {"a": 1}}]}]}, ""),
         ({"ID": "x", "Update": "x"}, ""),
+        ({"ID": "x", "Priority": 2**70}, "Job.Priority: 1180591620717411303424 is out of range"),
+        ({"ID": "x\ud800"}, "half a surrogate pair"),
+        ({"ID": "x", "TaskGroups": [{"Tasks": [{"Config": {"a": [2**70]}}]}]}, "out of range"),
+        ({"ID": "x", "TaskGroups": [{"Tasks": [{"Config": {"a": float("inf")}}]}]}, "not a number"),
     ],
 )
 def test_what_does_not_fit_is_named(raw: dict[str, Any], message: str) -> None:

@@ -59,6 +59,7 @@ TABLE: list[tuple[str, str, int, int]] = [
     # values
     ('job "a" {\n  priority = "high"\n}', 'Invalid value for "priority" in job "a": a number is needed', 2, 14),
     ('job "a" {\n  priority = 1.5\n}', "a whole number is needed, found 1.5", 2, 14),
+    ('job "a" {\n  priority = 1e30\n}', "is out of range: whole numbers have 64 bits", 2, 14),
     ('job "a" {\n  datacenters = "dc1"\n}', "a list is needed, found string", 2, 17),
     ('job "a" {\n  all_at_once = "maybe"\n}', "true or false is needed", 2, 17),
     ('job "a" {\n  update {\n    stagger = "30"\n  }\n}', '"30" is not a duration', 3, 15),
