@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -80,6 +82,15 @@ class _Health(msgspec.Struct, kw_only=True):
     Service: _HealthService
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    params: object
+    body: bytes | None
+    timeout_s: float
+
+
 class Servers:
     """The infra's servers. Every method raises Unavailable when none answers; the next call begins with another.
 
@@ -122,19 +133,18 @@ class Servers:
     async def report(self, updates: Sequence[AllocClient]) -> None:
         """Returns once they are durable."""
         path = f"/internal/v1/node/{self._node_id}/allocs"
-        await self._call("PUT", path, msgspec.Raw, body={"Updates": list(updates)})
+        await self._call("PUT", path, object, body={"Updates": list(updates)})
 
     async def released(self, instances: Sequence[str], wait_s: float) -> None:
         """Returns when no edge sends requests to `instances` any more, or after `wait_s`."""
         params = [("instance", one) for one in instances] + [("wait", f"{wait_s:.0f}s")]
-        await self._call("GET", "/internal/v1/released", msgspec.Raw, params=params, timeout_s=wait_s + 5)
+        await self._call("GET", "/internal/v1/released", object, params=params, timeout_s=wait_s + 5)
 
     async def healthy_instances(self, service: str, index: int, wait_s: float) -> tuple[int, list[CatalogEntry]]:
         """(index, instances that pass), by a blocking query of the catalog."""
         params = {"passing": "1", "index": str(index), "wait": f"{wait_s:.0f}s"}
-        answer, found = await self._send(
-            "GET", f"/v1/health/service/{service}", params=params, body=None, timeout_s=wait_s * 1.25 + 5
-        )
+        request = _Request("GET", f"/v1/health/service/{quote(service, safe='')}", params, None, wait_s * 1.25 + 5)
+        answer, found = await self._send(request)
         entries = [_entry(one) for one in msgspec.json.decode(found, type=list[_Health])]
         return int(answer.get("X-Consul-Index", "0")), entries
 
@@ -160,20 +170,17 @@ class Servers:
         body: object = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> T:
-        _, raw = await self._send(method, path, params=params, body=body, timeout_s=timeout_s)
-        if answer_type is msgspec.Raw:
-            return msgspec.Raw(raw)  # type: ignore[return-value]  # T is Raw here
-        return msgspec.json.decode(raw or b"{}", type=answer_type)
+        raw = msgspec.json.encode(body) if body is not None else None
+        _, answer = await self._send(_Request(method, path, params, raw, timeout_s))
+        return msgspec.json.decode(answer or b"{}", type=answer_type)
 
-    async def _send(
-        self, method: str, path: str, *, params: object, body: object, timeout_s: float
-    ) -> tuple[dict[str, str], bytes]:
+    async def _send(self, request: _Request) -> tuple[dict[str, str], bytes]:
         """(headers, body) of the first server that answers; it is asked first the next time."""
         problem: KokirisError = Unavailable("no server is configured")
         for step in range(len(self._addresses)):
             at = (self._first + step) % len(self._addresses)
             try:
-                answer = await self._ask(self._addresses[at], method, path, params, body, timeout_s)
+                answer = await self._ask(self._addresses[at], request)
             except Unavailable as error:
                 problem = error
             else:
@@ -182,19 +189,16 @@ class Servers:
         self._first = (self._first + 1) % max(1, len(self._addresses))
         raise problem
 
-    async def _ask(
-        self, address: str, method: str, path: str, params: object, body: object, timeout_s: float
-    ) -> tuple[dict[str, str], bytes]:
+    async def _ask(self, address: str, request: _Request) -> tuple[dict[str, str], bytes]:
         scheme = "https" if self._tls is not None else "http"
-        headers = {"X-Node-Secret": self._secret_id, "Content-Type": "application/json"}
         try:
             async with self._pool().request(
-                method,
-                f"{scheme}://{address}{path}",
-                params=params,  # type: ignore[arg-type]  # str pairs or a dict of them
-                data=msgspec.json.encode(body) if body is not None else None,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+                request.method,
+                f"{scheme}://{address}{request.path}",
+                params=request.params,  # type: ignore[arg-type]  # str pairs or a dict of them
+                data=request.body,
+                headers={"X-Node-Secret": self._secret_id, "Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             ) as answer:
                 raw = await answer.read()
                 if answer.status >= 400:

@@ -30,6 +30,7 @@ class Registration:
         config: Config,
         layout: Layout,
         servers: Servers,
+        *,
         drivers: Mapping[str, Driver],
         node_id: str,
         address: str,

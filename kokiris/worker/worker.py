@@ -84,7 +84,15 @@ class Worker:
         def fingerprinted(node: Node) -> None:
             around.node = node
 
-        registration = Registration(config, layout, servers, drivers, identity.NodeID, address, fingerprinted)
+        registration = Registration(
+            config,
+            layout,
+            servers,
+            drivers=drivers,
+            node_id=identity.NodeID,
+            address=address,
+            changed=fingerprinted,
+        )
         await registration.fingerprint()
         allocations = Allocations(around, self._engine, self._label)
         door = HttpServer(

@@ -78,7 +78,7 @@ class Bed:
         save(self.config, path)
         self.api.node = None
         with (Path(self.config.data_dir) / "worker.log").open("ab") as log_file:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
                 [sys.executable, "-m", "kokiris.agent.role", "worker", "--config", str(path)],
                 stdout=log_file,
                 stderr=log_file,

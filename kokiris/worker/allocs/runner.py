@@ -13,7 +13,7 @@ import msgspec
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.model.alloc import AllocClient
-from kokiris.orchestrator.model.allocwire import AllocCheckStatus, Allocation, TaskEvent, TaskState
+from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus, TaskEvent, TaskState
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.task import Task
 from kokiris.worker.allocs.folders import AllocFolders
@@ -77,7 +77,7 @@ class AllocRunner:
                 around.drivers.get(task.Driver),
                 self,
                 around.now_ns,
-                kept.Tasks.get(task.Name) if kept else None,
+                kept=kept.Tasks.get(task.Name) if kept else None,
             )
             for task in self.group.Tasks or ()
         }
@@ -267,12 +267,13 @@ class AllocRunner:
     def _end(self, decided: Orders) -> None:
         now_ns = self._around.now_ns()
         for name, cause in decided.kill.items():
-            event = {
-                Cause.SIBLING_FAILED: lambda: events.sibling_failed(now_ns, decided.failed_task),
-                Cause.LEADER_DEAD: lambda: events.leader_dead(now_ns),
-                Cause.MAIN_DEAD: lambda: events.main_dead(now_ns),
-                Cause.STOPPED: lambda: None,
-            }[cause]()
+            event: TaskEvent | None = None
+            if cause is Cause.SIBLING_FAILED:
+                event = events.sibling_failed(now_ns, decided.failed_task)
+            elif cause is Cause.LEADER_DEAD:
+                event = events.leader_dead(now_ns)
+            elif cause is Cause.MAIN_DEAD:
+                event = events.main_dead(now_ns)
             self._tasks[name].kill(event)
 
     def _judge(self) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kokiris.discovery.model import check_id, instance_id
 from kokiris.orchestrator.model.allocwire import PortMapping
@@ -36,31 +37,40 @@ class Addresses:
     node_address: str
     inside: str = ""
     """Of the group's network namespace."""
-    drivers: Mapping[str, str] = ()  # type: ignore[assignment]  # an empty mapping
+    drivers: Mapping[str, str] = field(default_factory=dict)
     """Task → address of its container."""
 
 
-def services_of(group: TaskGroup) -> list[tuple[str, Service, Task | None]]:
-    """(owner as in instance ids, service, its task) of the group's and its tasks' services."""
+class Declared(NamedTuple):
+    """A service and where in the group it stands."""
+
+    owner: str
+    """As in instance ids: "group-<group>" or the task's name."""
+    service: Service
+    task: Task | None
+    """By its place, or by its `task` field."""
+
+
+def services_of(group: TaskGroup) -> list[Declared]:
+    """The group's and its tasks' services."""
     tasks = {task.Name: task for task in group.Tasks or ()}
-    found: list[tuple[str, Service, Task | None]] = [
-        (f"group-{group.Name}", service, tasks.get(service.TaskName)) for service in group.Services or ()
-    ]
+    found = [Declared(f"group-{group.Name}", service, tasks.get(service.TaskName)) for service in group.Services or ()]
     for task in tasks.values():
-        found += [(task.Name, service, task) for service in task.Services or ()]
+        found += [Declared(task.Name, service, task) for service in task.Services or ()]
     return found
 
 
 def instances_of(alloc_id: str, job: Job, group: TaskGroup) -> list[str]:
     """The instance ids under which the catalog knows the allocation: what must be released before it is killed."""
-    return [_instance(alloc_id, job, group, owner, service, task) for owner, service, task in services_of(group)]
+    return [_instance(alloc_id, job, group, declared) for declared in services_of(group)]
 
 
 def checks_of(alloc_id: str, job: Job, group: TaskGroup, values: Mapping[str, str]) -> list[CheckSpec]:
     """All http and tcp checks, with `${…}` of `values` filled in."""
     specs: list[CheckSpec] = []
-    for owner, service, task in services_of(group):
-        instance = _instance(alloc_id, job, group, owner, service, task)
+    for declared in services_of(group):
+        service, task = declared.service, declared.task
+        instance = _instance(alloc_id, job, group, declared)
         name = interpolate(service.Name, _names(job, group, task))
         for check in service.Checks or ():
             specs.append(
@@ -87,7 +97,7 @@ def endpoint(spec: CheckSpec, addresses: Addresses) -> tuple[str, int]:
     if mode == "alloc" and addresses.inside:
         return addresses.inside, inner
     if mode in {"driver", "alloc"}:
-        own = dict(addresses.drivers).get(spec.task) or next(iter(dict(addresses.drivers).values()), "")
+        own = addresses.drivers.get(spec.task) or next(iter(addresses.drivers.values()), "")
         if own:
             return own, inner
     if mapping is not None:
@@ -106,6 +116,6 @@ def _names(job: Job, group: TaskGroup, task: Task | None) -> dict[str, str]:
     return {"JOB": job.ID, "TASKGROUP": group.Name, "TASK": task.Name if task is not None else "", "BASE": base}
 
 
-def _instance(alloc_id: str, job: Job, group: TaskGroup, owner: str, service: Service, task: Task | None) -> str:
-    name = interpolate(service.Name, _names(job, group, task))
-    return instance_id(alloc_id, owner, name, service.PortLabel)
+def _instance(alloc_id: str, job: Job, group: TaskGroup, declared: Declared) -> str:
+    name = interpolate(declared.service.Name, _names(job, group, declared.task))
+    return instance_id(alloc_id, declared.owner, name, declared.service.PortLabel)

@@ -216,7 +216,9 @@ class DockerDriver:
     def follower(self, handle: TaskHandle, folder: Path, task: str, limits: LogLimits) -> LogFollower:
         """The position file lies next to the handle's folder given in `private`."""
         position_file = Path(handle.private or folder) / f"{task}.position.json"
-        return DockerFollower(self._engine, handle.container_id, folder, task, limits, position_file)
+        return DockerFollower(
+            self._engine, handle.container_id, folder, task, limits=limits, position_file=position_file
+        )
 
     async def remove(self, handle: TaskHandle) -> None:
         """Removes the container; while the engine is away nothing happens (orphans are swept later)."""

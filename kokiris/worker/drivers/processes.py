@@ -36,7 +36,7 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], work_dir: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         close_fds=True,
-        preexec_fn=_default_signals,
+        preexec_fn=_default_signals,  # noqa: PLW1509 - only sets signals; takes no lock
     )
     _reap_later(child)
 

@@ -37,7 +37,7 @@ class DockerFollower:
     """Of one attempt of one task. `position_file` is the attempt's own."""
 
     def __init__(
-        self, engine: Engine, container: str, folder: Path, task: str, limits: LogLimits, position_file: Path
+        self, engine: Engine, container: str, folder: Path, task: str, *, limits: LogLimits, position_file: Path
     ) -> None:
         self._engine = engine
         self._container = container
@@ -51,7 +51,7 @@ class DockerFollower:
         """Returns when the container has ended (or is gone) and all its output is copied."""
         try:
             tty = await self._is_tty()
-            while not await self._follow_until_cut(tty=tty):
+            while not await self._follow_until_cut(tty=tty):  # noqa: ASYNC110 - the engine gives no sign
                 await asyncio.sleep(RETRY_S)
         finally:
             self._record()

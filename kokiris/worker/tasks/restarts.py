@@ -66,7 +66,7 @@ def decide(
         return Decision(Verdict.FAIL, "Error was unrecoverable"), history
     if policy.Attempts == 0 and policy.Mode != "delay":
         return Decision(Verdict.FAIL, "Policy allows no restarts"), history
-    if now_ns - history.interval_start_ns > policy.Interval:
+    if now_ns - history.interval_start_ns >= policy.Interval:
         history = RestartHistory(interval_start_ns=now_ns, count=0)
     counted = RestartHistory(interval_start_ns=history.interval_start_ns, count=history.count + 1)
     if counted.count <= policy.Attempts:

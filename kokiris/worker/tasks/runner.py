@@ -93,6 +93,7 @@ class TaskRunner:
         driver: Driver | None,
         host: TaskHost,
         now_ns: NowNs,
+        *,
         kept: KeptTask | None = None,
     ) -> None:
         self.task = task

@@ -215,22 +215,28 @@ class _Parser:
     def _operand(self) -> Operand:
         token = self._tokens[self._next]
         self._next += 1
-        if token.kind == "string":
-            return Literal(self._unquoted(token))
-        if token.kind == "raw":
-            return Literal(token.text[1:-1])
-        if token.kind == "number":
-            return Literal(float(token.text) if "." in token.text else int(token.text))
-        if token.kind == "variable":
-            name, *names = token.text[1:].split(".")
-            return Variable(name, tuple(names))
-        if token.kind == "field":
-            return Dot(tuple(part for part in token.text.split(".") if part))
-        if token.kind == "word":
-            return Literal(_CONSTANTS[token.text]) if token.text in _CONSTANTS else Function(token.text)
-        if token.text == "(":
-            return self._group(token)
-        raise self._error(token.offset, f'unexpected "{token.text}"')
+        operand: Operand
+        match token.kind:
+            case "string":
+                operand = Literal(self._unquoted(token))
+            case "raw":
+                operand = Literal(token.text[1:-1])
+            case "number":
+                operand = Literal(float(token.text) if "." in token.text else int(token.text))
+            case "variable":
+                name, *names = token.text[1:].split(".")
+                operand = Variable(name, tuple(names))
+            case "field":
+                operand = Dot(tuple(part for part in token.text.split(".") if part))
+            case "word" if token.text in _CONSTANTS:
+                operand = Literal(_CONSTANTS[token.text])
+            case "word":
+                operand = Function(token.text)
+            case "sign" if token.text == "(":
+                operand = self._group(token)
+            case _:
+                raise self._error(token.offset, f'unexpected "{token.text}"')
+        return operand
 
     def _group(self, opening: _Token) -> Group:
         pipeline = self._pipeline()
