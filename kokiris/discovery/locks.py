@@ -123,12 +123,10 @@ class KvDraft:
             self.change.deletes.remove(stored)
 
 
-def create_session(keys: Keys, session: Session) -> Change[str]:
-    """Stores a new session; its id is the result."""
-    change = Change(session.ID)
+def create_session(keys: Keys, change: Change[None], session: Session) -> None:
+    """Stores a new session."""
     change.require(keys.session(session.ID), 0)
     change.put(keys.session(session.ID), session)
-    return change
 
 
 def delayed_keys(catalog: Catalog, session_id: str) -> tuple[float, list[str]]:

@@ -95,10 +95,10 @@ class Upkeep:
                 yield session.ID, self._catalog.pulses.get(("session", session.ID), 0), allowed_s
 
     def _is_broken(self, session: Session) -> bool:
-        """Whether the node, or a check the session leans on, has failed."""
+        """Whether the node is gone, or it or a check the session leans on has failed."""
         node = self._catalog.nodes.get(session.Node)
         if node is None:
-            return False  # not registered yet: a node that leaves has its checks fail first
+            return True
         if node.Status == CRITICAL and "serfHealth" in session.NodeChecks:
             return True
         watched = {*session.NodeChecks, *(one.get("ID", "") for one in session.ServiceChecks or ())}

@@ -47,7 +47,14 @@ async def lock(discovery: Discovery, name: str, session: str) -> bool:
 
 async def make_session(discovery: Discovery, name: str, **more: object) -> str:
     session = msgspec.structs.replace(Session(ID=name, Node="n1", LockDelay=0), **more)
-    return (await discovery.writer.change(lambda: locks.create_session(discovery.keys, session))).result
+
+    def decide() -> Change[None]:
+        change = Change(None)
+        locks.create_session(discovery.keys, change, session)
+        return change
+
+    await discovery.writer.change(decide)
+    return name
 
 
 async def test_of_many_contenders_one_gets_the_lock(discovery: Discovery) -> None:
@@ -94,6 +101,8 @@ async def test_a_failed_node_or_check_ends_sessions(discovery: Discovery) -> Non
     await discovery.put({discovery.keys.node("n1"): msgspec.msgpack.encode(failed)})
     await eventually(lambda: not discovery.catalog.sessions)
     assert discovery.catalog.kv.entries["k"].Session == ""
+    await make_session(discovery, "on-a-node-that-left", Node="n2")
+    await eventually(lambda: not discovery.catalog.sessions)
     upkeep.cancel()
     await asyncio.gather(upkeep, return_exceptions=True)
 

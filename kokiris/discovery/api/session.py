@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kokiris.discovery import locks
+from kokiris.discovery import locks, registration
 from kokiris.discovery.api.call import Call, Refused
 from kokiris.discovery.model import CRITICAL, Session
 from kokiris.discovery.sessions import end_session
@@ -82,8 +82,16 @@ async def create(call: Call) -> Any:
     )
     _check_health(call, session)
     keys = call.context.writer.keys
-    change: Change[str] = await call.context.writer.change(lambda: locks.create_session(keys, session))
-    return {"ID": change.result}
+
+    def decide() -> Change[None]:
+        change = Change(None)
+        if session.Node == call.context.facts.node_name:
+            registration.ensure_node(call.catalog, keys, change, call.context.facts.own_node())
+        locks.create_session(keys, change, session)
+        return change
+
+    await call.context.writer.change(decide)
+    return {"ID": session.ID}
 
 
 async def destroy(call: Call) -> Any:
