@@ -83,7 +83,6 @@ TABLE: list[tuple[dict[str, str], str]] = [
     ({"task": 'scaling "cpu" { max = 1 }'}, 'group "g" task "t": block "scaling"'),
     ({"task": 'kind = "x"'}, 'group "g" task "t": argument "kind"'),
     ({"task": "resources { cores = 1 }"}, 'group "g" task "t": argument "resources.cores"'),
-    ({"task": "resources { disk = 1 }"}, 'group "g" task "t": argument "resources.disk"'),
     ({"task": "resources { secrets = 1 }"}, 'group "g" task "t": argument "resources.secrets"'),
     ({"task": 'resources {\ndevice "x" {}\n}'}, 'group "g" task "t": block "resources.device"'),
     ({"task": 'resources {\nnuma { affinity = "x" }\n}'}, 'group "g" task "t": block "resources.numa"'),

@@ -190,8 +190,8 @@ def test_the_form_of_several_errors() -> None:
 
 
 def test_warnings() -> None:
-    def warned(group: str, image: str = "i:1") -> list[str]:
-        task = f'task "t" {{\ndriver = "docker"\nconfig {{ image = "{image}" }}\n}}'
+    def warned(group: str, image: str = "i:1", more: str = "") -> list[str]:
+        task = f'task "t" {{\ndriver = "docker"\nconfig {{ image = "{image}" }}\n{more}\n}}'
         source = f'job "j" {{\ngroup "g" {{\n{group}\n{task}\n}}\n}}'
         return warnings(canonical(parse_hcl(source, filename="x")))
 
@@ -202,3 +202,4 @@ def test_warnings() -> None:
     assert "no fixed tag" in warned("", "registry.example.org:5000/app:latest")[0]
     assert warned("", "app@sha256:0") == []
     assert warned("", "${meta.image}") == []
+    assert "resources.disk is ignored" in warned("", more="resources { disk = 5 }")[0]

@@ -77,8 +77,6 @@ def _resource_errors(resources: TaskResources | None) -> list[str]:
         errors.append(f"minimum CPU value is {MIN_CPU_MHZ}; got {resources.CPU}")
     if resources.MemoryMB < MIN_MEMORY_MB:
         errors.append(f"minimum MemoryMB value is {MIN_MEMORY_MB}; got {resources.MemoryMB}")
-    if resources.DiskMB > 0:
-        errors.append("Task can't ask for disk resources, they have to be specified at the task group level.")
     if resources.MemoryMaxMB not in {0, -1} and resources.MemoryMaxMB < resources.MemoryMB:
         errors.append(
             f"MemoryMaxMB value ({resources.MemoryMaxMB}) should be larger than MemoryMB value ({resources.MemoryMB})"

@@ -34,6 +34,8 @@ def _of_group(group: TaskGroup) -> list[str]:
         image = (task.Config or {}).get("image")
         if task.Driver == "docker" and isinstance(image, str) and _floating(image):
             found.append(f'task "{task.Name}": image "{image}" has no fixed tag; nodes may run different contents')
+        if task.Resources is not None and task.Resources.DiskMB:
+            found.append(f'task "{task.Name}": resources.disk is ignored; the group\'s ephemeral_disk has the size')
         if any(template.VaultGrace for template in task.Templates or []):
             found.append(f'task "{task.Name}": vault_grace is ignored; please remove it from the template block')
     return found
