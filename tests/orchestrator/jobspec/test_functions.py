@@ -213,3 +213,13 @@ def test_numbers_are_decimal() -> None:
     assert value_of('"${10 / 4} ${1 / 3}"').__str__().startswith("2.5 0.33333")
     assert value_of("7 % 3 - -2 * 2") == 5
     assert Decimal("0.3") == Decimal("0.1") + Decimal("0.2")
+
+
+def test_rsadecrypt_reads_what_was_encrypted_for_its_key() -> None:
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    sealed = base64.b64encode(key.public_key().encrypt(b"secret text", padding.PKCS1v15())).decode()
+    assert FUNCTIONS["rsadecrypt"](sealed, pem) == "secret text"

@@ -7,10 +7,6 @@ import binascii
 import hashlib
 import uuid
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from kokiris.orchestrator.jobspec.values import Value, ValueProblem, to_string
 
 _NAMESPACES = {
@@ -52,6 +48,11 @@ def bcrypt(_text: Value, *_cost: Value) -> Value:
 
 def rsadecrypt(ciphertext: Value, private_key: Value) -> Value:
     """The text encrypted with PKCS #1 v1.5 for this key (PEM)."""
+    # Imported here: every start of the command line would pay for it, and hardly a job file calls this function.
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         key = load_pem_private_key(_bytes(private_key), None)
         data = base64.b64decode(to_string(ciphertext), validate=True)
