@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kokiris.kernel.clock import ZERO_TIME
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.evaluation import Evaluation
 from kokiris.orchestrator.model.job import Job
@@ -38,7 +39,7 @@ def job_status(job: Job, allocs: Iterable[Alloc], evals: Iterable[Evaluation]) -
         had_allocs = True
     had_evals = False
     for evaluation in evals:
-        if evaluation.Status in OPEN_EVAL:
+        if evaluation.Status in OPEN_EVAL and not (job.Stop and evaluation.WaitUntil != ZERO_TIME):
             return PENDING
         had_evals = True
     return DEAD if had_allocs or had_evals or job.Stop else PENDING

@@ -111,7 +111,7 @@ class Planning:
                     if not await self._commit_early(work, decision, fence):
                         return 0
                 count += 1
-                if decision is not None and work.evaluation.Status == "blocked" and changes_nothing(decision):
+                if decision is not None and still_blocked(work, decision):
                     continue  # it still waits; storing that again would only wake everyone
                 draft.absorb(self._draft(work, decision))
                 if decision is not None:
@@ -175,9 +175,10 @@ class Planning:
         return True
 
 
-def changes_nothing(decision: Decision) -> bool:
+def still_blocked(work: Work, decision: Decision) -> bool:
     """Whether trying a blocked evaluation again led nowhere."""
-    return not (decision.segments or decision.desired or decision.clients or decision.deployments)
+    same = work.evaluation.Status == decision.evaluation.Status == "blocked" and len(decision.evaluations) == 1
+    return same and not (decision.segments or decision.desired or decision.clients or decision.deployments)
 
 
 def draft_failure(context: Context, draft: Draft, work: Work, reason: str) -> None:

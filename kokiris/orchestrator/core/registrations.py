@@ -32,6 +32,9 @@ from kokiris.orchestrator.model.resources import NetworkResource, Port
 from kokiris.orchestrator.model.service import Service, ServiceCheck
 from kokiris.orchestrator.model.task import Task
 
+SOURCE = {"external-source": "nomad"}
+"""Meta by which Consul's tools tell a job's instances from others."""
+
 _STATUS = {"success": PASSING, "passing": PASSING, "warning": WARNING}
 """Nomad's check results as the catalog says them; anything else is critical."""
 
@@ -127,7 +130,7 @@ def _instance(one: _Owner, running: Running) -> ServiceInstance:
         Tags=[interpolate(tag, values) for tag in tags or ()],
         Address=interpolate(service.Address, values) or address,
         Port=port,
-        Meta={key: interpolate(value, values) for key, value in (meta or {}).items()},
+        Meta={**SOURCE, **{key: interpolate(value, values) for key, value in (meta or {}).items()}},
         TaggedAddresses={
             key: {"Address": interpolate(value, values), "Port": port}
             for key, value in (service.TaggedAddresses or {}).items()

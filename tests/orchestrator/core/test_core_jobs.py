@@ -226,6 +226,18 @@ async def test_blocked_until_capacity_appears(tmp_path: Path) -> None:
             await until(lambda: not bed.state.open_evals)
 
 
+async def test_blocked_work_that_is_no_longer_wanted_ends(tmp_path: Path) -> None:
+    async with bed_in(tmp_path) as bed:
+        await bed.core.register_job(job_spec())
+        await until(lambda: [one.Status for one in bed.state.open_evals.values()] == ["blocked"])
+        await bed.core.register_job(job_spec(count=0))
+        await until(lambda: not bed.state.open_evals)
+        await bed.core.register_job(job_spec("other"))
+        await until(lambda: [one.Status for one in bed.state.open_evals.values()] == ["blocked"])
+        await bed.core.deregister_job("default", "other")
+        await until(lambda: not bed.state.open_evals)
+
+
 async def test_stopping_an_allocation_replaces_it(tmp_path: Path) -> None:
     async with bed_in(tmp_path) as bed, worker_on(bed):
         await bed.core.register_job(job_spec())

@@ -56,6 +56,12 @@ def test_status(job: Job, allocs: list[tuple[str, str]], evals: list[str], statu
     assert job_status(job, [alloc(*one) for one in allocs], found) == status
 
 
+def test_a_delayed_evaluation_does_not_keep_a_stopped_job_pending() -> None:
+    late = Evaluation(ID="1", Status="pending", WaitUntil="2030-01-01T00:00:00Z")
+    assert job_status(Job(ID="web", Stop=True), [alloc("complete", "stop")], [late]) == "dead"
+    assert job_status(JOB, [alloc("failed")], [late]) == "pending"
+
+
 def test_summary_counts_per_group() -> None:
     allocs = [alloc("running"), alloc("pending"), alloc("pending", "stop"), alloc("failed"), alloc("lost", group="old")]
     evals = [

@@ -140,7 +140,7 @@ def test_interpolation() -> None:
     (found,) = instances_of(placed(), running(), with_service(job, Name="${JOB}-${TASKGROUP}"), NODE)
     assert found.Service == "web-site"
     assert found.Tags == [f"a={IDENT}", "80/23456", "dc2", "r1"]
-    assert found.Meta == {"index": "3", "kernel": "linux", "color": "blue"}
+    assert found.Meta == {"external-source": "nomad", "index": "3", "kernel": "linux", "color": "blue"}
 
 
 def test_the_unknown_stays_as_written() -> None:
