@@ -39,6 +39,7 @@ class StaticConfig:
     nomad_port: int
     consul_port: int
     panel_port: int
+    http_port: int
     https_port: int
     threads: int = 0
 
@@ -102,12 +103,26 @@ def _defaults() -> str:
 
 def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -> str:
     host, wild, exact, prefix = (files.map(name, kind) for kind in ("host", "wild", "exact", "prefix"))
-    proto, port = ("https", config.https_port) if name == "websecure" else ("http", 80)
+    proto, port = ("https", config.https_port) if name == "websecure" else ("http", config.http_port)
     port_suffix = "" if config.https_port == 443 else f":{config.https_port}"
     return f"""frontend {name}
   {bind}
   # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
+  # No target but a slot begins with "s".
   http-request set-var(txn.to) req.fhdr(host),map_str({host})
+  # Only a request that may be repeated is repeated once it was sent.
+  http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
+  http-request del-header Forwarded
+  http-request del-header X-Forwarded-Server
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Real-Ip %[src]
+  http-request set-header X-Forwarded-Proto {proto}
+  http-request set-header X-Forwarded-Port {port}
+  http-request set-header X-Forwarded-Host %[req.fhdr(host)]
+  # Few requests need the rules below; asking each of them costs microseconds.
+  acl in_slot var(txn.to) -m beg s
+  acl odd path -m sub % // /.
+  http-request allow if in_slot !odd
   acl known var(txn.to) -m found
   # Else its canonical form (names are ASCII on the wire), its wildcard, and routers that match any host.
   http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if !known {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
@@ -116,7 +131,6 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   http-request set-var(txn.to) "str(*),map_str({wild},{NOWHERE})" if !known
   # The path as a server would see it, whatever its spelling. Without "strict", HAProxy 2.6 takes a percent-…
   # normalizer that has a condition for path-merge-slashes; with it, a broken escape is answered 400, as it should.
-  acl odd path -m sub % // /.
   http-request set-var(txn.odd) bool(true) if odd
   acl respell var(txn.odd) -m found
   http-request normalize-uri percent-to-uppercase strict if respell
@@ -132,15 +146,6 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   http-request set-var(txn.to) "var(txn.key),map_beg({prefix},{NOWHERE})" if paths
   http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if {{ var(txn.to) -m str {NOWHERE} }}
   http-request redirect location https://%[req.fhdr(host),field(1,:)]{port_suffix}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
-  # Only a request that may be repeated is repeated once it was sent.
-  http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
-  http-request del-header Forwarded
-  http-request del-header X-Forwarded-Server
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Real-Ip %[src]
-  http-request set-header X-Forwarded-Proto {proto}
-  http-request set-header X-Forwarded-Port {port}
-  http-request set-header X-Forwarded-Host %[req.fhdr(host)]
   use_backend %[var(txn.to)]
 """  # noqa: E501 - directives of HAProxy are lines
 

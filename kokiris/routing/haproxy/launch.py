@@ -61,6 +61,7 @@ def initial_config(config: Config, layout: Layout, listeners: Listeners | None =
             nomad_port=config.ports.nomad,
             consul_port=config.ports.consul,
             panel_port=config.ports.panel,
+            http_port=config.ports.http,
             https_port=config.ports.https,
             threads=threads,
         ),
