@@ -101,10 +101,12 @@ class Planning:
         """Decides and commits the first few of `works` together; returns how many, 0 when they must be tried again."""
         draft, count = Draft(), 0
         booked: list[Alloc] = []
+        unbooked: Decision | None = None
         until_s = time.monotonic() + SLICE_S
         try:
             for work in works:
-                decision = self._decide(work)
+                self._book(unbooked, booked)
+                decision, unbooked = self._decide(work), None
                 if decision is not None and is_large(decision):
                     if draft:
                         break
@@ -114,8 +116,7 @@ class Planning:
                 if decision is not None and still_blocked(work, decision):
                     continue  # it still waits; storing that again would only wake everyone
                 draft.absorb(self._draft(work, decision))
-                if decision is not None:
-                    self._book(decision, booked)
+                unbooked = decision
                 if time.monotonic() >= until_s or len(draft.puts) > WORK_PER_COMMIT * 8:
                     break
         finally:
@@ -158,9 +159,9 @@ class Planning:
         draft_failure(self._context, draft, work, "the scheduler failed on this job; see the server's log")
         return draft
 
-    def _book(self, decision: Decision, booked: list[Alloc]) -> None:
+    def _book(self, decision: Decision | None, booked: list[Alloc]) -> None:
         """Counts placements that are not committed yet, so that the next decision of the same commit sees them."""
-        for segment in decision.segments:
+        for segment in decision.segments if decision is not None else ():
             for alloc in rows_of(segment, 0):
                 self._cluster.alloc_changed(None, alloc)
                 booked.append(alloc)
