@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from kokiris.kernel.errors import KokirisError
+from kokiris.kernel.errors import BadInput, KokirisError
 from kokiris.kernel.files import write_atomic
 from kokiris.routing.certificates import CertificateStore
 from kokiris.routing.configuration import Configuration, Platform, configure
@@ -19,7 +19,9 @@ from kokiris.routing.feed import CatalogView
 from kokiris.routing.haproxy.driver import HaproxyDriver
 from kokiris.routing.haproxy.files import HaproxyFiles
 from kokiris.routing.haproxy.runtime import HaproxyAway
+from kokiris.routing.model import Router
 from kokiris.routing.plan import Compiler, Plan, maps_of
+from kokiris.routing.rules import parse
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +35,23 @@ CERTIFICATE_PATIENCE_S = 1.5
 """How long a new route waits for its certificate before it is served with the default one."""
 
 
+class LastGood(msgspec.Struct, kw_only=True):
+    """The version in service of a router whose present tags are refused."""
+
+    rule: str
+    service: str
+    priority: int
+    entry_points: tuple[str, ...]
+    source: str
+
+
 class Memory(msgspec.Struct, kw_only=True):
-    """What outlives the process: a service keeps its slot, a server is still known by its instance."""
+    """What outlives the process: a service keeps its slot, a server is still known by its instance, and a refused
+    router is still served as it was."""
 
     slots: dict[str, int] = msgspec.field(default_factory=dict)
     instances: dict[str, str] = msgspec.field(default_factory=dict)
+    last_good: dict[str, LastGood] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,7 @@ class Edge:
         self._report_wake = asyncio.Event()
         self._report: Report | None = None
         self._memory = self._recall()
+        self.status.configuration = Configuration(serving=_served(self._memory))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -135,7 +150,9 @@ class Edge:
         busy = [slot for slot, servers in live.servers.items() if servers]
         plan = self._compiler.plan(configuration, self._memory.slots, busy)
         known = {name: instance for name, instance in self._memory.instances.items() if name in held}
-        self._remember(Memory(slots=plan.slots, instances={**known, **plan.instances}))
+        self._remember(
+            Memory(slots=plan.slots, instances={**known, **plan.instances}, last_good=_last_good(configuration))
+        )
         await self._certify(plan)
         await self._driver.apply(plan.servers, maps_of(plan))
         await self._driver.forget_certificates(self._certificates.have())
@@ -190,3 +207,34 @@ class Edge:
         if memory != self._memory:
             write_atomic(self._files.state, msgspec.json.encode(memory), mode=0o600)
             self._memory = memory
+
+
+def _last_good(configuration: Configuration) -> dict[str, LastGood]:
+    return {
+        name: LastGood(
+            rule=router.rule,
+            service=router.service,
+            priority=router.priority,
+            entry_points=router.entry_points,
+            source=router.source,
+        )
+        for name, router in configuration.serving.items()
+        if configuration.routers[name].refused
+    }
+
+
+def _served(memory: Memory) -> dict[str, Router]:
+    """The routers of an earlier run that only memory still knows how to serve."""
+    routers = {}
+    for name, good in memory.last_good.items():
+        with contextlib.suppress(BadInput):
+            routers[name] = Router(
+                name=name,
+                rule=good.rule,
+                service=good.service,
+                expression=parse(good.rule),
+                priority=good.priority,
+                entry_points=good.entry_points,
+                source=good.source,
+            )
+    return routers

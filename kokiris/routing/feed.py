@@ -31,6 +31,8 @@ ANSWER_DEADLINE_S = 15
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 GONE_KEPT_S = 600.0
 """How long the index of a service that is gone is still reported."""
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError, msgspec.DecodeError)
+"""No answer, or one that is not the catalog's."""
 HEALTHY = frozenset({"passing", "warning"})
 
 
@@ -105,7 +107,8 @@ class Feed:
         while True:
             try:
                 body, answered = await self._ask(path, index)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                on_answer(body, answered)
+            except _FAILURES as error:
                 if pause_s >= LONGEST_PAUSE_S:
                     log.warning("%s: %s; the last known state stays in service", path, error or type(error).__name__)
                 self._caller.next_server()
@@ -113,7 +116,6 @@ class Feed:
                 pause_s, index = min(pause_s * 2, LONGEST_PAUSE_S), 0
                 continue
             pause_s = FIRST_PAUSE_S
-            on_answer(body, answered)
             index = 0 if answered < index else answered  # an index that goes down starts over, as clients must
 
     async def _ask(self, path: str, index: int) -> tuple[Any, int]:

@@ -213,7 +213,7 @@ async def test_the_servers_may_be_away(
 
 
 async def test_a_bad_router_takes_nothing_down_and_keeps_its_last_good_version(
-    running: Any, node: Any, rpc: Any, client: Any, instance: Any, answers: Any, wait_for: Any
+    running: Any, node: Any, rpc: Any, client: Any, instance: Any, answers: Any, edge_process: Any
 ) -> None:
     one = await instance("one")
     good = ["traefik.enable=true", "traefik.http.routers.good.rule=Host(`good.test`)"]
@@ -233,6 +233,12 @@ async def test_a_bad_router_takes_nothing_down_and_keeps_its_last_good_version(
     assert router["status"] == "disabled"
     assert "column 6" in router["error"][0]
     assert router["lastGood"]["rule"] == "Host(`site.test`)"
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    edge_process()
+    await rpc.put("good", "i2", one.port, good)
+    await answers("good.test", 200)
+    assert (await client.get("site.test"))[0] == 200, "a restarted edge still knows it"
 
 
 def served_certificate(node: Any, name: str | None) -> tuple[Any, ...]:

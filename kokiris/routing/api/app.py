@@ -74,7 +74,12 @@ class Panel:
 
     def overview(self) -> dict[str, Any]:
         now = self.status()
-        return views.overview(now.configuration, now.plan, self.certificates())
+        overview = views.overview(now.configuration, now.plan, self.certificates())
+        overview["problems"] += [
+            {"service": name or "platform", "severity": "warning", "text": f"no certificate yet: {reason}"}
+            for name, reason in sorted(self._certificates.failures.items())
+        ]
+        return overview
 
 
 class Document:

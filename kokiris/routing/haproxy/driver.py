@@ -88,7 +88,7 @@ class HaproxyDriver:
         for name, entries in maps.items():
             if live.maps.get(name) != entries or self._files.map(*name) not in self._written:
                 self._write(self._files.map(*name), map_text(entries))
-        if pool > live.slots:
+        if pool > live.slots or live.outdated:
             live = await self._reload(pool)
         todo = changes(live, servers, maps)
         if todo:
@@ -156,7 +156,7 @@ class HaproxyDriver:
             except HaproxyAway:
                 await asyncio.sleep(0.05)
                 continue
-            if live.slots >= pool:
+            if live.slots >= pool and not live.outdated:
                 log.info("HAProxy reloaded with %d slots", live.slots)
                 return live
             await self._api.close()

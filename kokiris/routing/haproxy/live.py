@@ -29,6 +29,8 @@ class Live:
     servers: dict[int, dict[str, LiveServer]] = field(default_factory=dict)
     maps: dict[MapName, dict[str, str]] = field(default_factory=dict)
     certificates: dict[str, str] = field(default_factory=dict)
+    outdated: bool = False
+    """It runs a static configuration without some of the maps: the one on disk is newer."""
 
 
 async def read_live(api: RuntimeApi, files: HaproxyFiles) -> Live:
@@ -49,6 +51,7 @@ async def read_live(api: RuntimeApi, files: HaproxyFiles) -> Live:
         slots=sum(slot_number(line.strip()) is not None for line in backends.splitlines()),
         servers=servers_of(servers),
         certificates=certificates_of(certificates),
+        outdated=any(text.startswith("Unknown map") for text in maps),
         maps={name: map_of(text) for name, text in zip(names, maps, strict=True)},
     )
 
