@@ -54,6 +54,21 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.examples = examples
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, but a wrong flag is named as it was typed, with the nearest known ones."""
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            import difflib  # noqa: PLC0415 - only on this path
+
+            wrong = next((one for one in typed if one.startswith(error.option_name)), error.option_name).partition("=")[
+                0
+            ]
+            known = [spelling for parameter in self.get_params(ctx) for spelling in parameter.opts]
+            near = difflib.get_close_matches(wrong, known, n=2)
+            raise click.NoSuchOption(wrong, possibilities=near, ctx=ctx) from error
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
             with formatter.section("Examples"):

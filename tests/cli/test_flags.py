@@ -1,0 +1,105 @@
+"""Flags as Nomad's users type them, and what happens when they mistype."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kokiris.cli.flags import Command, Group, flag, value, values
+from kokiris.cli.here import find_infra
+from kokiris.cli.infra import parse_ports
+from kokiris.cli.main import COMMANDS, root
+from kokiris.cli.session import parse_exports
+from kokiris.kernel.errors import BadInput, NotFound
+
+
+@click.command("probe", cls=Command, examples="probe -x")
+@flag("detach", "d")
+@flag("f", "f")
+@value("check-index", "c", default=-1, kind=int)
+@values("var", "v")
+def probe(**given: object) -> None:
+    """Prints what it was given."""
+    click.echo(repr(dict(sorted(given.items()))))
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", {"detach": False, "f": False, "check_index": -1, "var": ()}),
+        ("-detach -f", {"detach": True, "f": True, "check_index": -1, "var": ()}),
+        ("--detach -check-index 7", {"detach": True, "f": False, "check_index": 7, "var": ()}),
+        ("-check-index=7", {"detach": False, "f": False, "check_index": 7, "var": ()}),
+        ("-var a=b -var=c=d=e", {"detach": False, "f": False, "check_index": -1, "var": ("a=b", "c=d=e")}),
+    ],
+)
+def test_spellings(typed: str, expected: dict[str, object]) -> None:
+    result = CliRunner().invoke(probe, typed.split())
+    assert result.output == f"{dict(sorted(expected.items()))!r}\n"
+
+
+def test_a_wrong_flag_is_named() -> None:
+    result = CliRunner().invoke(probe, ["-detahc"])
+    assert result.exit_code == 2
+    assert "No such option '-detahc'" in result.output
+    assert "-detach" in result.output.replace("-detahc", "")
+
+
+@pytest.mark.parametrize(
+    "path", [[], *([name] for name in COMMANDS), ["job", "run"], ["alloc", "exec"], ["node", "drain"]]
+)
+def test_every_command_explains_itself(path: list[str]) -> None:
+    result = CliRunner().invoke(root, [*path, "-h"])
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+
+
+def test_every_verb_has_an_example() -> None:
+    for name in COMMANDS:
+        command = root.get_command(click.Context(root), name)
+        verbs = list(command.commands.values()) if isinstance(command, Group) else [command]
+        for verb in verbs:
+            assert getattr(verb, "examples", ""), f"{name} {verb.name if verb else ''} has no example"
+
+
+def test_completion_is_printed_for_every_shell() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_KOKIRIS_COMPLETE" in CliRunner().invoke(root, ["completion", shell]).output
+
+
+def test_ports_are_named_when_wrong() -> None:
+    assert parse_ports(("http=8080", "etcd-client=9")).http == 8080
+    for wrong in ("htpp=1", "http", "http=0", "http=70000", "http=x"):
+        with pytest.raises(BadInput, match=wrong.partition("=")[0]):
+            parse_ports((wrong,))
+
+
+def test_which_infra_is_meant(tmp_path: Path) -> None:
+    def make(client: str, infra: str) -> Path:
+        folder = tmp_path / client / infra
+        folder.mkdir(parents=True)
+        (folder / "config.toml").touch()
+        return folder
+
+    with pytest.raises(NotFound):
+        find_infra("", "", "", base=tmp_path)
+    one = make("demo", "rec1")
+    assert find_infra("", "", "", base=tmp_path) == one
+    two = make("demo", "rec2")
+    with pytest.raises(BadInput, match="demo/rec1, demo/rec2"):
+        find_infra("", "", "", base=tmp_path)
+    assert find_infra("", "rec2", "", base=tmp_path) == two
+    assert find_infra("demo", "rec1", "", base=tmp_path) == one
+    with pytest.raises(NotFound):
+        find_infra("demo", "rec3", "", base=tmp_path)
+    with pytest.raises(BadInput):
+        find_infra("../x", "rec1", "", base=tmp_path)
+
+
+def test_exports_are_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "token.env"
+    file.write_text("export A=b\nexport C='d e'\n")
+    assert parse_exports(file) == {"A": "b", "C": "d e"}
