@@ -37,6 +37,8 @@ class Allocations:
         self._infra_label = infra_label
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._forgotten: set[str] = set()
+        """By the servers, and on their way out here."""
         self.known = asyncio.Event()
         """Set once the servers have said what this node is to run."""
 
@@ -66,9 +68,11 @@ class Allocations:
         while True:
             await asyncio.sleep(COLLECT_EVERY_S)
             await self._collect_once()
+            if self.known.is_set():
+                await self.sweep()
 
     async def sweep(self) -> None:
-        """Removes containers of this infra and data folder that belong to no allocation. Once, retried till it can."""
+        """Removes containers of this infra and data folder that belong to no allocation; retried until it can."""
         while True:
             try:
                 found = await self._engine.containers(f"{INFRA_LABEL}={self._infra_label}")
@@ -109,7 +113,8 @@ class Allocations:
         difference = compare(known, listed.Assignments or ())
         for start in range(0, len(difference.fetch), FETCH_AT_ONCE):
             self._take_on(await self._around.servers.allocations(difference.fetch[start : start + FETCH_AT_ONCE]))
-        for gone in difference.gone:
+        for gone in set(difference.gone) - self._forgotten:
+            self._forgotten.add(gone)
             leaving = asyncio.create_task(self._leave(gone), name=f"remove {gone[:8]}")
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
@@ -159,6 +164,7 @@ class Allocations:
 
     def _forget(self, alloc_id: str) -> None:
         self.runners.pop(alloc_id, None)
+        self._forgotten.discard(alloc_id)
         life = self._lives.pop(alloc_id, None)
         if life is not None and not life.done():
             life.cancel()

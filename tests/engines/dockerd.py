@@ -93,6 +93,8 @@ class Dockerd:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            # its containerd dies with it; where init reaps late, dockerd would take the zombie for a running one
+            (self.root / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Removes its containers, ends the process, unmounts and deletes. Idempotent; leaves a reused one alone."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.engines.jobs import bridge, container, event_types, job, process
+from kokiris.orchestrator.model.service import Service, ServiceCheck
+from tests.engines.jobs import SECOND_NS, SERVE, bridge, container, event_types, job, process
 
 pytestmark = pytest.mark.engine
 
@@ -120,3 +121,40 @@ async def test_the_process_is_light(bed: Any) -> None:
     [resident] = [line for line in status.splitlines() if line.startswith("VmRSS")]
     print(resident)  # noqa: T201 - shown by pytest -s
     assert int(resident.split()[1]) < 90_000
+
+
+async def test_dockerd_killed_and_back(bed: Any) -> None:
+    if bed.dockerd.reused:
+        pytest.skip("a dockerd of somebody else is not killed")
+    await bed.start_worker()
+    alloc_id = await bed.api.assign(job(container(COUNT)))
+    await bed.until_logged(alloc_id, "line 20\n")
+    before = bed.dockerd.containers(bed.labels)
+    bed.dockerd.kill()
+    await asyncio.sleep(0.5)
+    bed.dockerd.launch()
+    seen = len((await bed.logs(alloc_id)).splitlines())
+    await bed.until_logged(alloc_id, f"line {seen + 100}\n")
+    assert [one["Id"] for one in bed.dockerd.containers(bed.labels)] == [one["Id"] for one in before]
+    assert bed.api.clients[alloc_id].TaskStates["web"].Restarts == 0
+    await bed.api.stop_alloc(alloc_id)
+    await bed.api.until_status(alloc_id, "complete")
+
+
+async def test_a_passing_check_goes_on_passing_over_a_restart(bed: Any) -> None:
+    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=SECOND_NS)
+    services = [Service(Name="web", PortLabel="http", Checks=[check])]
+    await bed.start_worker()
+    made = job(container(SERVE), Networks=bridge(http=8080), Services=services)
+    alloc_id = await bed.api.assign(made, ports={"http": (bed.port(), 8080)})
+    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    await bed.stop_worker()
+    bed.api.history.clear()
+    bed.api.clients.clear()
+    await bed.start_worker()
+    await bed.api.until_status(alloc_id, "running")
+    await asyncio.sleep(0.5)
+    words = [status.Status for said in bed.api.history[alloc_id] for status in (said.Checks or {}).values()]
+    assert words
+    assert set(words) == {"success"}
+    assert all(said.ClientStatus == "running" for said in bed.api.history[alloc_id])

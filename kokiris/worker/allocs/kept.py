@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from kokiris.infra.config import Layout
-from kokiris.orchestrator.model.allocwire import Allocation, TaskState
+from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus, TaskState
 from kokiris.worker.drivers.contract import TaskHandle
 from kokiris.worker.tasks.restarts import RestartHistory
 
@@ -40,6 +40,8 @@ class KeptAlloc(msgspec.Struct, kw_only=True):
     HealthyAtNs: int = 0
     PauseContainer: str = ""
     Address: str = ""
+    Checks: dict[str, AllocCheckStatus] = msgspec.field(default_factory=dict)
+    """Newest results: what passed goes on passing over a restart of the worker, until it is asked again."""
     Tasks: dict[str, KeptTask] = msgspec.field(default_factory=dict)
     Ended: bool = False
     EndedNs: int = 0

@@ -70,6 +70,7 @@ class AllocRunner:
         self._pause = kept.PauseContainer if kept else ""
         self._address = kept.Address if kept else ""
         self._ended_ns = kept.EndedNs if kept else 0
+        self._kept_checks = kept.Checks if kept else {}
         self._tasks = {
             task.Name: TaskRunner(
                 task,
@@ -184,14 +185,20 @@ class AllocRunner:
         if self.ended:
             self._say()
             return
-        self.folders.make()
+        try:
+            self.folders.make()
+            self._configure_checks()
+        except KokirisError as error:
+            self._end_all(events.setup_failure(self._around.now_ns(), error.message), failed=True)
+            return
+        self._checks.restore(self._kept_checks, running_since(self.group, self.states()))
         self._save()
         self._say()
         if not await self._have_network():
             return
         running = [asyncio.create_task(one.run(), name=f"task {name}") for name, one in self._tasks.items()]
         try:
-            self._configure_checks()
+            self._configure_checks()  # with the network's address
             await self._until_dead()
             await self._tear_down()
             self.ended, self._ended_ns = True, self._around.now_ns()
@@ -369,6 +376,7 @@ class AllocRunner:
         )
         if word != self._said:
             self._said = word
+            self._save()
             self._around.report(msgspec.structs.replace(word, ModifyTime=self._around.now_ns()))
 
     def _save(self) -> None:
@@ -382,6 +390,7 @@ class AllocRunner:
                 HealthyAtNs=self._healthy_at_ns,
                 PauseContainer=self._pause,
                 Address=self._address,
+                Checks=self._checks.statuses(),
                 Tasks={name: one.kept() for name, one in self._tasks.items()},
                 Ended=self.ended,
                 EndedNs=self._ended_ns,

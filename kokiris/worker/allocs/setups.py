@@ -63,6 +63,7 @@ class SetupMaker:
             memory_mb=resources.MemoryMB,
             memory_max_mb=resources.MemoryMaxMB,
             attempt=attempt,
+            namespace=placed.alloc.Namespace,
             node_cpu_mhz=self._around.cpu_mhz,
             node_cores=self._around.cores,
         )

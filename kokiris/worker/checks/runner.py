@@ -74,13 +74,26 @@ class CheckSet:
             start_ns = started_at_ns.get(watched.spec.task, 0)
             if start_ns and (watched.asking is None or start_ns != watched.started_at_ns):
                 self._silence(watched)
-                watched.tally, watched.started_at_ns = Tally(), start_ns
-                watched.newest = None
+                if start_ns != watched.started_at_ns:
+                    watched.tally, watched.started_at_ns = Tally(), start_ns
+                    watched.newest = None
                 watched.asking = asyncio.ensure_future(self._ask_on(watched))
             elif not start_ns and watched.asking is not None:
                 self._silence(watched)
                 watched.tally = replace(watched.tally, status=CRITICAL, good_since_ns=0, good=0)
                 watched.newest, watched.newest_at_ns = NOT_RUNNING, self._now_ns()
+                watched.started_at_ns = 0
+
+    def restore(self, statuses: Mapping[str, AllocCheckStatus], started_at_ns: Mapping[str, int]) -> None:
+        """What an earlier worker knew of tasks that still run: an instance must not fail because we were away."""
+        for ident, watched in self._watched.items():
+            known, start_ns = statuses.get(ident), started_at_ns.get(watched.spec.task, 0)
+            if known is None or known.Status != _NOMAD_WORDS[PASSING] or not start_ns:
+                continue
+            watched.started_at_ns = start_ns
+            watched.newest_at_ns = known.Timestamp * SECOND_NS
+            watched.newest = Result(PASSING, known.Output, known.StatusCode)
+            watched.tally = Tally(status=PASSING, ever_passed=True, good_since_ns=max(1, watched.newest_at_ns))
 
     def statuses(self) -> dict[str, AllocCheckStatus]:
         """Check id → newest word, as it is reported."""

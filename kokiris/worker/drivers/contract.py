@@ -78,6 +78,7 @@ class TaskSetup:
     memory_mb: int = 300
     memory_max_mb: int = 0
     attempt: int = 0
+    namespace: str = "default"
     node_cpu_mhz: int = 0
     node_cores: int = 1
 

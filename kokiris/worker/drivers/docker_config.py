@@ -1,9 +1,10 @@
-"""A task's docker `config` block, made into the body of "create container". Pure."""
+"""A task's docker `config` block, made into the body of "create container". Pure, but for folders of relative binds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kokiris.orchestrator.model.allocwire import PortMapping
@@ -17,6 +18,7 @@ from kokiris.worker.drivers.config_values import (
     text,
 )
 from kokiris.worker.drivers.contract import Mount, StartFailed, TaskSetup
+from kokiris.worker.drivers.host_access import mounts_of, refuse_host_access
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_PERIOD_US = 100_000
@@ -33,6 +35,7 @@ def container_name(alloc_id: str, task: str) -> str:
 def create_body(setup: TaskSetup, labels: Mapping[str, str]) -> dict[str, Any]:
     """The request. Raises StartFailed (final) naming the key whose value cannot be used."""
     config = setup.config
+    refuse_host_access(config, setup.namespace)
     body: dict[str, Any] = {
         "Image": text(config, "image"),
         "Env": [f"{name}={value}" for name, value in sorted(setup.env.items())],
@@ -75,7 +78,7 @@ def host_config(setup: TaskSetup) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "LogConfig": _log_config(config),
         "Binds": [_bind(mount) for mount in setup.mounts] + _volumes(setup),
-        "Mounts": _mounts(config),
+        "Mounts": [_mount(setup, mount) for mount in mounts_of(config)],
         **_cpu(setup),
         **_memory(setup),
         **_rights(config),
@@ -275,47 +278,32 @@ def _volumes(setup: TaskSetup) -> list[str]:
             raise StartFailed(f'config.volumes: "{volume}" is not "host:inside[:options]"', final=True)
         named = not host.startswith((".", "/")) and bool(text(setup.config, "volume_driver"))
         if not host.startswith("/") and not named:
-            host = str(_below_task(setup, host))
+            host = _below_task(setup, host, "volumes")
         binds.append(f"{host}:{rest}")
     return binds
 
 
-def _below_task(setup: TaskSetup, relative: str) -> str:
+def _below_task(setup: TaskSetup, relative: str, key: str) -> str:
     base = setup.folders.local.parent
     path = (base / relative).resolve()
     if not path.is_relative_to(base.resolve()) and not path.is_relative_to(setup.folders.shared.resolve()):
-        raise StartFailed(f'config.volumes: "{relative}" leaves the task\'s folder', final=True)
+        raise StartFailed(f'config.{key}: "{relative}" leaves the task\'s folder', final=True)
     return str(path)
 
 
-def _mounts(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = [*_listed(config.get("mount")), *_listed(config.get("mounts"))]
-    return [_mount(mount) for mount in listed]
-
-
-def _listed(value: Any) -> list[Mapping[str, Any]]:
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, Mapping)]
-
-
-def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
-    kind = text(mount, "type") or "volume"
+def _mount(setup: TaskSetup, mount: Mapping[str, Any]) -> dict[str, Any]:
+    kind, source = text(mount, "type") or "volume", text(mount, "source")
     made: dict[str, Any] = {"Type": kind, "Target": text(mount, "target"), "ReadOnly": boolean(mount, "readonly")}
+    if kind == "bind" and not source.startswith("/"):
+        source = _below_task(setup, source, "mount")
+        Path(source).mkdir(parents=True, exist_ok=True)
     if kind != "tmpfs":
-        made["Source"] = text(mount, "source")
+        made["Source"] = source
     bind, tmpfs = merged_map(mount, "bind_options"), merged_map(mount, "tmpfs_options")
-    volume = merged_map(mount, "volume_options")
     if kind == "bind" and text(bind, "propagation"):
         made["BindOptions"] = {"Propagation": text(bind, "propagation")}
     if kind == "tmpfs" and tmpfs:
         made["TmpfsOptions"] = {"SizeBytes": size_bytes(tmpfs, "size"), "Mode": integer(tmpfs, "mode") or 0o1777}
-    if kind == "volume" and volume:
-        driver = merged_map(volume, "driver_config")
-        made["VolumeOptions"] = {
-            "NoCopy": boolean(volume, "no_copy"),
-            "Labels": string_map(volume, "labels"),
-            "DriverConfig": {"Name": text(driver, "name"), "Options": string_map(driver, "options")},
-        }
     return made
 
 
