@@ -177,9 +177,9 @@ class Client:
             return Unauthenticated(f"Unexpected response code: 403 ({body.splitlines()[0] if body else ''})")
         if answer.status == 404:
             return NotFound(f"Unexpected response code: 404 ({body.strip()})", next_step=step)
-        first, _, rest = body.strip().partition("\n")
-        if step and rest.strip() == step:
-            body = first
+        body = "\n".join(line for line in body.splitlines() if line.strip())
+        if step and body.endswith(step):
+            body = body[: -len(step)].rstrip()
         return ApiError(answer.status, body, step)
 
     def close(self) -> None:

@@ -73,7 +73,7 @@ def main() -> None:
         sys.exit(error.exit_code if error.exit_code != 2 else 1)
     except KokirisError as error:
         click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
-        if error.next_step:
+        if error.next_step and error.next_step not in error.message:
             click.echo(f"Next: {error.next_step}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

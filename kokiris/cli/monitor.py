@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kokiris.cli.client import BLOCKING_TIMEOUT_S, Client
+from kokiris.cli.failures import failure_lines
 from kokiris.cli.output import say, short, table, when
 
 PLACEMENT_FAILURE = 2
@@ -73,6 +74,9 @@ class Monitor:
             self._line(f'Task Group "{group}" (failed to place {unplaced} allocation{"s" if unplaced > 1 else ""}):')
             for reason in placement_reasons(metric):
                 say(f"      * {reason}")
+        if failed and evaluation.get("StatusDescription"):
+            for line in evaluation["StatusDescription"].splitlines():
+                say(f"      {line}")
         if evaluation.get("BlockedEval"):
             blocked = self._short(evaluation["BlockedEval"])
             self._line(f'Evaluation "{blocked}" waiting for additional capacity to place remainder')
@@ -114,7 +118,11 @@ class Monitor:
             f'Deployment "{self._short(deployment_id)}" {deployment["Status"]}: {deployment["StatusDescription"]}'
         )
         say(deployment_table(deployment))
-        return 0 if deployment["Status"] == "successful" else 1
+        if deployment["Status"] == "successful":
+            return 0
+        for line in failure_lines(self.client, deployment_id):
+            say(line)
+        return 1
 
     def _short(self, identifier: str) -> str:
         return short(identifier, whole=self.verbose)
