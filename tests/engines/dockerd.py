@@ -192,7 +192,15 @@ class Dockerd:
             if process.name.isdigit():
                 with contextlib.suppress(OSError):
                     if mark in (process / "cmdline").read_bytes():
+                        self._kill_children(int(process.name))
                         os.kill(int(process.name), signal.SIGKILL)
+
+    @staticmethod
+    def _kill_children(parent: int) -> None:
+        """A shim's child is its container's first process: all others of the container die with it."""
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
 
     def _unmount(self) -> None:
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
