@@ -1,0 +1,1 @@
+"""The collector: from log files and router lines to the index."""

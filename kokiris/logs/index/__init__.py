@@ -1,0 +1,1 @@
+"""The index: a journal, one tantivy index per day, retention."""

@@ -1,0 +1,1 @@
+"""Query languages: Elasticsearch DSL, KQL and Lucene, all into one tree; the tree into tantivy."""

@@ -1,0 +1,1 @@
+"""Search requests over all days: hits, sorting, aggregations."""
