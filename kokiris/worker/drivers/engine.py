@@ -41,13 +41,14 @@ class Engine:
     def __init__(self, socket_path: str) -> None:
         self.socket_path = socket_path
         self._docker: aiodocker.Docker | None = None
+        self._connector: aiohttp.UnixConnector | None = None
 
     def _client(self) -> aiodocker.Docker:
         if self._docker is None:
-            connector = aiohttp.UnixConnector(self.socket_path, limit=0)  # two parked calls a container
+            self._connector = aiohttp.UnixConnector(self.socket_path, limit=0)  # two parked calls a container
             self._docker = aiodocker.Docker(
                 url="unix://localhost",
-                connector=connector,
+                connector=self._connector,
                 api_version=API_VERSION,
                 timeout=aiohttp.ClientTimeout(total=120),
             )
@@ -58,6 +59,9 @@ class Engine:
         if self._docker is not None:
             await self._docker.close()
             self._docker = None
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
 
     async def json(self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None) -> Any:
         """The decoded answer; None when it has no body. Raises NotFound, Conflict, Unavailable, EngineError."""
