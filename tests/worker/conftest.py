@@ -21,6 +21,7 @@ from kokiris.access.tls import client_context, listener_files
 from kokiris.infra.config import Config, DockerConfig, Layout, Ports, save
 from kokiris.infra.labels import INFRA_LABEL, infra_label
 from kokiris.kernel.files import write_atomic, write_secret
+from kokiris.worker.drivers import cgroups
 from kokiris.worker.worker import Worker
 from tests.engines.dockerd import Dockerd
 from tests.engines.internal_api import InternalApi
@@ -151,6 +152,9 @@ class Bed:
                 pid = int(file.read_text())
                 if str(file.parent).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.killpg(pid, signal.SIGKILL)
+            name = f"{file.parents[2].name}-{file.parents[1].name}"
+            cgroups.kill_all(cgroups.ROOT, name, but=0)
+            cgroups.remove(cgroups.ROOT, name)
 
 
 @pytest.fixture
