@@ -6,8 +6,6 @@ from kokiris.access.authority import KeyPair, due, issue, new_key_and_request, u
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.files import write_atomic, write_secret
 
-RENEWAL_INTERVAL_S = 3600.0
-
 
 def node_names(config: Config) -> list[str]:
     """What the certificate must carry: how other processes dial this node."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from kokiris.http.serve import TlsFiles
+from kokiris.http.tls import TlsFiles
 from kokiris.infra.config import Layout
 
 

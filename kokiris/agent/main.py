@@ -15,18 +15,19 @@ from pathlib import Path
 
 import msgspec
 
-from kokiris.access.node_certificate import RENEWAL_INTERVAL_S, renew
 from kokiris.agent.processes import PidRecord, ProcessSpec, read_pid, start_time_of
+from kokiris.agent.role import SETTLED_S, give_back_memory
 from kokiris.agent.sockets import at_fixed_numbers, open_listeners, take_listeners
 from kokiris.agent.supervision import Supervised
 from kokiris.agent.third_parties import docker_answers, dockerd_spec, etcd_spec, runs_dockerd
 from kokiris.infra.config import Config, Layout, load
 from kokiris.kernel.errors import HostError, KokirisError
 from kokiris.kernel.files import write_atomic
-from kokiris.routing.haproxy.launch import haproxy_command, prepare
+from kokiris.routing.haproxy.command import haproxy_command
 
 log = logging.getLogger("kokiris.agent")
 
+RENEWAL_INTERVAL_S = 3600.0
 DOCKER_PATIENCE = 600
 """Tenths of a second."""
 
@@ -79,13 +80,26 @@ def specs(config: Config, layout: Layout, fds: list[int]) -> list[ProcessSpec]:
     return wanted
 
 
-async def _renew_for_ever(config: Config, layout: Layout) -> None:
+async def chore(name: str, layout: Layout, *arguments: str) -> None:
+    """Runs one of `kokiris.agent.chores` to its end, in a process of its own. Raises HostError with its last words."""
+    argv = [sys.executable, "-m", "kokiris.agent.chores", name, str(layout.config), *arguments]
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    text = output.decode(errors="replace").strip()
+    if process.returncode != 0:
+        raise HostError(f'chore "{name}" failed: {text[-500:]}')
+    if text:
+        log.info("%s", text)
+
+
+async def _renew_for_ever(layout: Layout) -> None:
     while True:
         try:
-            if await asyncio.to_thread(renew, config, layout):
-                log.info("the node's certificate was renewed")
-        except (KokirisError, OSError) as error:
-            log.error("the node's certificate could not be renewed: %s", error)
+            await chore("certificate", layout)
+        except HostError as error:
+            log.error("the node's certificate could not be renewed: %s", error.message)
         await asyncio.sleep(RENEWAL_INTERVAL_S)
 
 
@@ -97,8 +111,9 @@ async def run(config: Config, layout: Layout) -> None:
         loop.add_signal_handler(number, stop.set)
     sockets = vip_sockets(config, layout) if config.edge else []
     if config.edge:
-        prepare(config, layout, bind_fds=[one.fileno() for one in sockets])
-    renewal = asyncio.create_task(_renew_for_ever(config, layout))
+        await chore("haproxy", layout, *(str(one.fileno()) for one in sockets))
+    renewal = asyncio.create_task(_renew_for_ever(layout))
+    loop.call_later(SETTLED_S, give_back_memory)
     children = [Supervised(spec) for spec in specs(config, layout, [one.fileno() for one in sockets])]
     for child in children:
         if child.spec.name == "worker":

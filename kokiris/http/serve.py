@@ -6,26 +6,16 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from kokiris.http.tls import TlsFiles
 from kokiris.kernel.errors import HostError
 
 AsgiApp = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files of a mutual-TLS listener: only peers with a certificate of `ca_file` are let in."""
-
-    cert_file: Path
-    key_file: Path
-    ca_file: Path
 
 
 class _Server(uvicorn.Server):

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kokiris.http.app import asgi
-from kokiris.http.serve import HttpServer, TlsFiles
+from kokiris.http.serve import HttpServer
+from kokiris.http.tls import TlsFiles
 from kokiris.infra.config import Config, Layout
 from kokiris.infra.labels import infra_label
 from kokiris.kernel.errors import KokirisError

@@ -21,7 +21,8 @@ from aiohttp import web
 from kokiris.access.authority import KeyPair, issue, new_authority, new_key_and_request, utc_now
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
-from kokiris.routing.haproxy.launch import haproxy_command, prepare
+from kokiris.routing.haproxy.command import haproxy_command
+from kokiris.routing.haproxy.launch import prepare
 
 DEADLINE_S = 30.0
 

@@ -31,14 +31,6 @@ FIRST_SLOTS = 2 * SLOTS_PER_FILE
 """The pool a new node starts with; the edge grows it."""
 
 
-def haproxy_command(layout: Layout, program: str = "haproxy") -> list[str]:
-    """The argument list. Runs in the foreground; SIGUSR1 ends it softly, SIGTERM at once."""
-    files = HaproxyFiles.of(layout)
-    # -q: a line per slot at each reload ("proxy stopped") helps nobody; alerts of a start are shown all the same.
-    control = ["-W", "-q", "-S", f"{files.master_socket},mode,600"]
-    return [program, *control, "-f", str(files.config), "-f", str(files.slots)]
-
-
 def listeners_at_addresses(config: Config) -> Listeners:
     """The entry points opened by HAProxy itself."""
     return Listeners(
