@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from kokiris.http.serve import TlsFiles
+from kokiris.http.tls import TlsFiles
 from kokiris.kernel.ids import new_id
 from kokiris.orchestrator.model.alloc import AllocClient
 from kokiris.orchestrator.model.allocwire import (
