@@ -31,6 +31,8 @@ class ProcessSpec:
     pass_fds: Sequence[int] = ()
     stop_signal: int = signal.SIGTERM
     stop_timeout_s: float = 10.0
+    inner_pid_files: Sequence[Path] = ()
+    """Of processes that it starts itself: removed before a start when they name nobody that runs (see `start`)."""
 
     def fingerprint(self) -> str:
         """Changes when the process would have to be started anew to honour the spec."""
@@ -148,9 +150,18 @@ def adopt(spec: ProcessSpec) -> Running | None:
         return None
 
 
+def _remove_stale(pid_file: Path) -> None:
+    """A dead containerd's pid file, its process a zombie, makes the next dockerd wait for it and give up (seen)."""
+    with contextlib.suppress(OSError, ValueError):
+        if start_time_of(int(pid_file.read_text())) is None:
+            pid_file.unlink()
+
+
 def start(spec: ProcessSpec) -> Running:
     """Starts it detached, with output appended to its log file. Raises HostError when the program cannot be run."""
     spec.log_file.parent.mkdir(parents=True, exist_ok=True)
+    for inner in spec.inner_pid_files:
+        _remove_stale(inner)
     with spec.log_file.open("ab") as log_file:
         try:
             child = subprocess.Popen(

@@ -31,6 +31,7 @@ def dockerd_spec(config: Config, layout: Layout) -> ProcessSpec:
         log_file=layout.logs / "dockerd.log",
         pid_file=layout.run / "dockerd.pid",
         stop_timeout_s=60.0,
+        inner_pid_files=[layout.docker / "exec" / "containerd" / "containerd.pid", layout.run / "dockerd.docker.pid"],
     )
 
 

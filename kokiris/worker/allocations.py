@@ -13,6 +13,7 @@ from kokiris.kernel.errors import KokirisError, NotFound
 from kokiris.worker.allocs.collection import Disk, EndedAlloc, next_for_room, to_collect
 from kokiris.worker.allocs.folders import AllocFolders
 from kokiris.worker.allocs.kept import KeptAlloc
+from kokiris.worker.allocs.network import static_ports
 from kokiris.worker.allocs.runner import AllocRunner
 from kokiris.worker.allocs.status import TERMINAL
 from kokiris.worker.assignments import compare
@@ -126,7 +127,7 @@ class Allocations:
                 if runner is not None:
                     runner.update(alloc, one.AllocModifyIndex)
                 else:
-                    self._begin(self._new(one))
+                    self._begin(self._new(one), after=alloc.PreviousAllocation)
             except KokirisError as error:
                 log.warning("allocation %s: %s", alloc.ID, error.message)
 
@@ -137,13 +138,23 @@ class Allocations:
         ended = KeptAlloc(Allocation=one.Allocation, Ended=True, EndedNs=one.Allocation.ModifyTime)
         return AllocRunner(one.Allocation, one.AllocModifyIndex, self._around, ended)
 
-    def _begin(self, runner: AllocRunner) -> None:
+    def _begin(self, runner: AllocRunner, *, after: str = "") -> None:
         self.runners[runner.alloc.ID] = runner
-        life = asyncio.create_task(self._live(runner), name=f"allocation {runner.alloc.ID[:8]}")
+        life = asyncio.create_task(self._live(runner, after), name=f"allocation {runner.alloc.ID[:8]}")
         self._lives[runner.alloc.ID] = life
 
-    async def _live(self, runner: AllocRunner) -> None:
+    async def _port_free(self, runner: AllocRunner, after: str) -> None:
+        """Waits for the end of the allocation it replaces on this node, if that one holds a static port of its own."""
+        previous, life = self.runners.get(after), self._lives.get(after)
+        if previous is None or life is None or not static_ports(previous.group) & static_ports(runner.group):
+            return
+        if not previous.ended:
+            log.info("allocation %s waits for the ports of %s", runner.alloc.ID[:8], after[:8])
+            await asyncio.wait({life})
+
+    async def _live(self, runner: AllocRunner, after: str) -> None:
         try:
+            await self._port_free(runner, after)
             await runner.run()
         except asyncio.CancelledError:
             raise

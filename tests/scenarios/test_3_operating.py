@@ -258,6 +258,26 @@ def test_status_names_what_does_not_run(infra: Infra) -> None:
     assert "2/2" in infra.kokiris("status").stdout
 
 
+def test_an_update_takes_its_static_port_over(infra: Infra, job: str) -> None:
+    text = infra.site_job(job, count=1).replace("{ to = 8080 }", "{\n static = 13457\n to = 8080\n }")
+    infra.run_job(text)
+    infra.run_job(text.replace('SITE_TITLE = "one"', 'SITE_TITLE = "two"'))
+    (alloc,) = infra.allocs(job)
+    state = infra.nomad(f"/v1/allocation/{alloc['ID']}")["TaskStates"]["httpd"]
+    assert state["Restarts"] == 0, "the port was free when the container was made"
+    assert "two" in infra.curl(f"https://{job}.localhost/").body
+
+
+def test_kill_9_of_dockerd_keeps_the_containers(infra: Infra) -> None:
+    """dockerd rewrites its port rules when it returns, so that requests may fail for a moment: it is not ours."""
+    before, victim = infra.containers(), infra.pid("dockerd")
+    run(["kill", "-9", str(victim)])
+    until(lambda: infra.pid("dockerd") not in {0, victim}, "dockerd is back")
+    until(lambda: infra.kokiris("status", check=False).returncode == 0, "all is well again")
+    until(lambda: infra.curl("https://www.site.localhost/").status == 200, "the site answers")
+    assert until(infra.containers, "docker answers") == before
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text()

@@ -26,6 +26,7 @@ from kokiris.infra.rules import PlannedNode, check_rules
 from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.errors import BadInput, HostError, Unavailable
 from kokiris.kernel.files import write_atomic, write_secret
+from kokiris.variables.sealing import make_keyring
 
 Say = Callable[[str], None]
 """Shows one line of progress."""
@@ -98,6 +99,8 @@ def _write_files(report: UpReport) -> None:
         report.changes.append("certificate authority")
     if renew(config, layout):
         report.changes.append("node certificate")
+    if config.server and make_keyring(layout.variables_key):
+        report.changes.append("key of the variables")
     report.secret = make_management_token(config, layout, wall_ns())
     if report.secret is not None:
         report.changes.append("management token")

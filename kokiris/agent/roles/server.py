@@ -26,12 +26,14 @@ from kokiris.discovery.writer import CatalogWriter
 from kokiris.http.app import asgi
 from kokiris.http.serve import AsgiApp, HttpServer
 from kokiris.infra.config import Config, Layout
+from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.keys import key
 from kokiris.orchestrator.api.app import make_nomad_app
 from kokiris.orchestrator.api.context import Identity
 from kokiris.orchestrator.api.dial import NodeDialer
 from kokiris.orchestrator.core.core import Core
 from kokiris.orchestrator.internal.app import make_internal_app
+from kokiris.orchestrator.internal.variables import TaskVariables
 from kokiris.orchestrator.keys import Keys
 from kokiris.orchestrator.state import State
 from kokiris.routing.advice import tag_warnings
@@ -39,6 +41,10 @@ from kokiris.store.contract import Condition, Store
 from kokiris.store.election import Leadership
 from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
+from kokiris.variables.model import Keys as VariableKeys
+from kokiris.variables.sealing import load_keyring
+from kokiris.variables.table import VariableTable
+from kokiris.variables.writer import VariableWriter
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,7 @@ class _Views:
     writer: CatalogWriter
     tokens: TokenTable
     core: Core
+    variables: VariableWriter
     followers: tuple[Follower, ...]
 
 
@@ -65,7 +72,7 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         store = await _open(config, layout)
         stack.push_async_callback(store.close)
         leadership = Leadership(store, key(config.client, config.infra, "leader"), config.node_name, LEADER_TTL_S)
-        views = _views(config, store, leadership)
+        views = _views(config, layout, store, leadership)
         await register_management_token(store, AccessKeys(config.client, config.infra), layout)
         for follower in views.followers:
             await follower.start()
@@ -102,13 +109,15 @@ async def _open(config: Config, layout: Layout) -> Store:
     )
 
 
-def _views(config: Config, store: Store, leadership: Leadership) -> _Views:
+def _views(config: Config, layout: Layout, store: Store, leadership: Leadership) -> _Views:
     keys, catalog_keys = Keys(config.client, config.infra), CatalogKeys(config.client, config.infra)
     state, catalog = State(keys.root), Catalog(catalog_keys.root)
     tokens = TokenTable(AccessKeys(config.client, config.infra).root)
+    table = VariableTable(VariableKeys(config.client, config.infra), load_keyring(layout.variables_key))
     of_state = Follower(store, state.root, state.load, state.apply)
     of_catalog = Follower(store, catalog.root, catalog.load, catalog.apply)
     of_tokens = Follower(store, tokens.root, tokens.load, tokens.apply)
+    of_variables = Follower(store, table.root, table.load, table.apply)
     core = Core(
         store,
         state,
@@ -119,7 +128,9 @@ def _views(config: Config, store: Store, leadership: Leadership) -> _Views:
         leader=leadership,
     )
     writer = CatalogWriter(store, catalog, catalog_keys, of_catalog.wait_for)
-    return _Views(state, catalog, writer, tokens, core, (of_state, of_catalog, of_tokens))
+    variables = VariableWriter(store, table, of_variables.wait_for, wall_ns)
+    followers = (of_state, of_catalog, of_tokens, of_variables)
+    return _Views(state, catalog, writer, tokens, core, variables, followers)
 
 
 def _facts(config: Config) -> AgentFacts:
@@ -151,6 +162,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         catalog=views.catalog,
         tokens=views.tokens,
         identity=identity,
+        variable_store=views.variables,
         tag_warnings=lambda job: tag_warnings(job, config.addresses),
     )
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
@@ -163,6 +175,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
 def _rpc_listener(config: Config, layout: Layout, views: _Views) -> HttpServer:
     """For processes of the infra's nodes, by their certificates: the internal API, and the Consul API's reads."""
     internal = make_internal_app(views.core)
+    internal.add_route("/internal/v1/node/{node_id}/variables", TaskVariables(views.core, views.variables))
     internal.add_route("/internal/v1/certificates", Certificates(layout))
     internal.add_route("/internal/v1/token", TokenCheck(views.tokens))
     add_discovery_routes(internal, views.catalog, ReleaseLedger(views.catalog))

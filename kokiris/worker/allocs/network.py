@@ -29,6 +29,11 @@ def group_network(group: TaskGroup) -> NetworkResource:
     return group.Networks[0] if group.Networks else NetworkResource(Mode="host")
 
 
+def static_ports(group: TaskGroup) -> set[int]:
+    """The host ports a group asks for by number."""
+    return {port.Value for network in group.Networks or () for port in network.ReservedPorts or ()}
+
+
 def needs_pause(group: TaskGroup) -> bool:
     """Several tasks share one namespace; a single container has its own, which starts twice as fast."""
     docker_tasks = [task for task in group.Tasks or () if task.Driver == "docker"]
