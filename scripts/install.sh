@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-runtime}
 
-packages=(docker.io haproxy etcd-server iptables iproute2 curl busybox-static ca-certificates)
+packages=(docker.io haproxy etcd-server iptables iproute2 curl busybox-static ca-certificates mmdebstrap)
 [ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl)
 
 missing=()

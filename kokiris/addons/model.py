@@ -84,7 +84,8 @@ class AddOn:
 
     `enable` is: requirements enabled → images present → `folders` made → `prepare` → job submitted (with the image
     variables, `data`, and `variables`) → deployment healthy → `host` answers below 500 → `after`. Every hook must be
-    idempotent: `enable` is run again on every `make up`. A hook raises KokirisError to refuse, in words for the operator.
+    idempotent: `enable` is run again on every `make up`. A hook raises KokirisError to refuse, in words for the
+    operator.
     """
 
     name: str

@@ -45,6 +45,13 @@ class DockerConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Address/prefix of that bridge; empty: dockerd's own choice."""
 
 
+class AddOnsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Choices of the operator for the platform's own jobs; `kokiris up` leaves them as they are in the file."""
+
+    images: dict[str, str] = msgspec.field(default_factory=dict)
+    """Image recipe → an image to pull instead of building one: `registry = "docker.io/library/registry:2"`."""
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """See each field. Paths below `data_dir` are given by `Layout`."""
 
@@ -67,6 +74,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ports: Ports = msgspec.field(default_factory=Ports)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
+    addons: AddOnsConfig = msgspec.field(default_factory=AddOnsConfig)
     hosts_file: str = "/etc/hosts"
     """Where `up` writes the platform's names (between marks, removed by `down`); empty: nowhere."""
 
@@ -95,6 +103,11 @@ class Layout:
         """The management token, 0600, to be sourced."""
         self.token_hash = self.root / "access" / "management.json"
         """What a server needs to know it: accessor id and hash."""
+        self.operator_file = self.root / "access" / "operator.env"
+        """The operator token, 0600: sees namespace "platform" too."""
+        self.operator_hash = self.root / "access" / "operator.json"
+        self.variables_key = self.root / "access" / "variables.key"
+        """What variables are encrypted with, on servers; 0600."""
         self.store = self.root / "store"
         self.allocs = self.root / "alloc"
         """<alloc id>/{alloc,<task>/{local,secrets}}."""
@@ -102,6 +115,8 @@ class Layout:
         """Node id and secret (0600), task handles."""
         self.haproxy = self.root / "haproxy"
         self.docker = self.root / "docker"
+        self.addons = self.root / "addons"
+        """<add-on>/: data of the platform's own jobs, mounted into their containers."""
 
 
 def load(path: Path) -> Config:
