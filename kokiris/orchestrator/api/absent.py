@@ -10,17 +10,9 @@ from kokiris.orchestrator.api.errors import EnterpriseOnly, NotImplementedHere
 
 
 async def empty_list(call: Call) -> list[Any]:
-    """Variables, volumes, plugins, scaling policies: none."""
+    """Volumes, plugins, scaling policies: none."""
     call.index = 1
     return []
-
-
-async def refuse_variables(call: Call) -> None:
-    """/v1/var/:path."""
-    raise NotImplementedHere(
-        f"{call.req.method} {call.req.path}: variables are not part of this version",
-        next_step="Give the value in the task's env or in a template.",
-    )
 
 
 async def no_scaling_policy(call: Call) -> None:

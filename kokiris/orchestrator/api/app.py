@@ -27,6 +27,7 @@ from kokiris.orchestrator.api import (
     operator,
     search,
     services,
+    variables,
 )
 from kokiris.orchestrator.api.call import Endpoint, Handler
 from kokiris.orchestrator.api.context import (
@@ -44,6 +45,7 @@ from kokiris.orchestrator.api.exec import ExecEndpoint
 from kokiris.orchestrator.api.pages import Home, Page, Sessions
 from kokiris.orchestrator.commands import Commands
 from kokiris.orchestrator.model.job import Job
+from kokiris.variables.model import Variables
 
 
 def make_nomad_app(
@@ -55,6 +57,7 @@ def make_nomad_app(
     tokens: TokenReader | None = None,
     tag_warnings: Callable[[Job], Sequence[str]] = no_tag_warnings,
     identity: Identity | None = None,
+    variable_store: Variables | None = None,
     now_ns: NowNs = wall_ns,
 ) -> falcon.asgi.App[Any, Any]:
     """The whole public API over `commands`; serve it with `kokiris.http.app.asgi(app)`.
@@ -72,6 +75,7 @@ def make_nomad_app(
         tag_warnings=tag_warnings,
         identity=identity or Identity(),
         now_ns=now_ns,
+        variables=variable_store,
     )
     app = make_app()
     for add in (_jobs, _allocations, _nodes, _discovery, _acl, _servers, _absent):
@@ -180,6 +184,13 @@ def _discovery(app: falcon.asgi.App[Any, Any], context: ApiContext) -> None:
         write=namespaces.write_namespace,
         delete=namespaces.delete_namespace,
     )
+    add("/v1/vars", get=variables.list_variables)
+    add(
+        "/v1/var/{path:path}",
+        get=variables.read_variable,
+        write=variables.write_variable,
+        delete=variables.delete_variable,
+    )
     add("/v1/search", write=search.search)
     add("/v1/search/fuzzy", write=search.fuzzy)
     add("/v1/event/stream", get=events.stream)
@@ -223,8 +234,6 @@ def _servers(app: falcon.asgi.App[Any, Any], context: ApiContext) -> None:
 
 def _absent(app: falcon.asgi.App[Any, Any], context: ApiContext) -> None:
     add = _Router(app, context)
-    add("/v1/vars", get=absent.empty_list)
-    add.all("/v1/var/{path:path}", absent.refuse_variables)
     add("/v1/volumes", get=absent.empty_list)
     add("/v1/plugins", get=absent.empty_list)
     add("/v1/volumes/{path:path}", get=absent.empty_list, write=absent.refuse_volumes, delete=absent.refuse_volumes)

@@ -16,6 +16,7 @@ from kokiris.orchestrator.commands import Commands
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.state import State
 from kokiris.store.contract import Event
+from kokiris.variables.model import Variables
 
 if TYPE_CHECKING:
     from kokiris.orchestrator.api.dial import NodeDialer
@@ -124,6 +125,8 @@ class ApiContext:
     identity: Identity = field(default_factory=Identity)
     now_ns: NowNs = wall_ns
     encodings: Encodings = field(default_factory=Encodings)
+    variables: Variables | None = None
+    """None: this server has none."""
 
     @property
     def state(self) -> State:

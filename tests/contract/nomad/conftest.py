@@ -15,9 +15,15 @@ from aiohttp import web
 from kokiris.http.app import asgi
 from kokiris.http.serve import HttpServer
 from kokiris.http.tokens import Principal
+from kokiris.kernel.clock import wall_ns
 from kokiris.orchestrator.api.app import make_nomad_app
 from kokiris.orchestrator.api.dial import NodeDialer
 from kokiris.orchestrator.model.node import Node
+from kokiris.store.follow import Follower
+from kokiris.variables.model import Keys as VariableKeys
+from kokiris.variables.sealing import load_keyring, make_keyring
+from kokiris.variables.table import VariableTable
+from kokiris.variables.writer import VariableWriter
 from tests.orchestrator.core.bed import Bed, Worker, bed_in, node_spec, worker_on
 
 TOKEN = "7d9f6a52-0000-4000-8000-00000000cafe"
@@ -88,9 +94,19 @@ async def worker(bed, node_api) -> AsyncIterator[Worker]:
 
 
 @pytest.fixture
-async def base(bed) -> AsyncIterator[str]:
+async def variables(bed, tmp_path) -> AsyncIterator[VariableWriter]:
+    make_keyring(tmp_path / "variables.key")
+    table = VariableTable(VariableKeys("demo", "rec1"), load_keyring(tmp_path / "variables.key"))
+    follower = Follower(bed.store, table.root, table.load, table.apply)
+    await follower.start()
+    yield VariableWriter(bed.store, table, follower.wait_for, wall_ns)
+    await follower.stop()
+
+
+@pytest.fixture
+async def base(bed, variables) -> AsyncIterator[str]:
     dialer = NodeDialer(None)
-    app = make_nomad_app(bed.core, OneToken(), dialer, catalog=bed.catalog)
+    app = make_nomad_app(bed.core, OneToken(), dialer, catalog=bed.catalog, variable_store=variables)
     server = HttpServer(asgi(app), grace_s=1)
     await server.start()
     yield f"http://127.0.0.1:{server.port}"

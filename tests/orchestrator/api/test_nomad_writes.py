@@ -149,8 +149,6 @@ REFUSED = [
     ("GET", f"/v1/acl/token/{new_id()}", None, 404, "ACL token not found"),
     ("PUT", "/v1/acl/token", {}, 400, "not made through this API"),
     ("PUT", "/v1/acl/policy/x", {}, 400, "not made through this API"),
-    ("GET", "/v1/var/nomad/jobs", None, 501, "variables are not part of this version"),
-    ("PUT", "/v1/var/a/b", {}, 501, "variables are not part of this version"),
     ("GET", "/v1/volume/csi/x", None, 501, "not part of this version"),
     ("GET", "/v1/quotas", None, 501, "Nomad Enterprise only endpoint"),
     ("GET", "/v1/sentinel/policies", None, 501, "Nomad Enterprise only endpoint"),
