@@ -1,0 +1,1 @@
+"""The registry's own HTTP doors: tokens, management, credentials of nodes."""
