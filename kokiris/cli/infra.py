@@ -94,6 +94,17 @@ def down_command(client: str, infra: str, data_dir: str, *, purge: bool) -> None
     say(f"stopped: {', '.join(done)}" if done else f"nothing to stop in {folder}")
 
 
+@click.command("agent", cls=Command, examples="kokiris agent -config /var/lib/kokiris/demo/rec1/config.toml")
+@value("config", "The node's configuration, as `kokiris up` writes it.", metavar="FILE")
+def agent_command(config: str) -> None:
+    """Runs the agent of this node in the foreground, for systemd. `kokiris up` starts one by itself."""
+    from kokiris.agent.main import main  # noqa: PLC0415 - as above
+
+    if not config:
+        raise BadInput("-config is required", next_step="Give the config.toml in the infra's data folder.")
+    sys.exit(main(["--config", config]))
+
+
 @click.command("env", cls=Command, examples='eval "$(kokiris env)"')
 @infra_options
 def env_command(client: str, infra: str, data_dir: str) -> None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "up": "kokiris.cli.infra:up_command",
     "down": "kokiris.cli.infra:down_command",
     "status": "kokiris.cli.infra:status_command",
+    "agent": "kokiris.cli.infra:agent_command",
     "urls": "kokiris.cli.infra:urls_command",
     "env": "kokiris.cli.infra:env_command",
     "job": "kokiris.cli.job:job_group",
