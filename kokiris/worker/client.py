@@ -63,6 +63,30 @@ class CatalogEntry(msgspec.Struct, kw_only=True):
     Meta: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class TaskVariable(msgspec.Struct, kw_only=True):
+    """A variable in clear: never logged."""
+
+    Namespace: str = ""
+    Path: str = ""
+    CreateIndex: int = 0
+    ModifyIndex: int = 0
+    CreateTime: int = 0
+    ModifyTime: int = 0
+    Items: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"TaskVariable({self.Path})"
+
+
+class TaskVariableList(msgspec.Struct, kw_only=True):
+    """`Readable` are the paths a task may read, `Variables` those of them that exist."""
+
+    Index: int = 0
+    Namespace: str = ""
+    Readable: list[str] = msgspec.field(default_factory=list)
+    Variables: list[TaskVariable] = msgspec.field(default_factory=list)
+
+
 class _HealthNode(msgspec.Struct, kw_only=True):
     Node: str = ""
     Address: str = ""
@@ -147,6 +171,12 @@ class Servers:
         answer, found = await self._send(request)
         entries = [_entry(one) for one in msgspec.json.decode(found, type=list[_Health])]
         return int(answer.get("X-Consul-Index", "0")), entries
+
+    async def task_variables(self, alloc_id: str, task: str, index: int, wait_s: float) -> TaskVariableList:
+        """What the task may read, by a blocking query. Raises NotFound for an allocation that is not this node's."""
+        params = {"alloc": alloc_id, "task": task, "index": str(index), "wait": f"{wait_s:.0f}s"}
+        path = f"/internal/v1/node/{self._node_id}/variables"
+        return await self._call("GET", path, TaskVariableList, params=params, timeout_s=wait_s * 1.25 + 5)
 
     async def close(self) -> None:
         """Idempotent."""

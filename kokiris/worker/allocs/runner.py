@@ -30,6 +30,7 @@ from kokiris.worker.tasks import events
 from kokiris.worker.tasks.ordering import Cause, Orders, kill_waves, orders
 from kokiris.worker.tasks.runner import TaskRunner, TaskTemplates
 from kokiris.worker.templates.rendering import TemplateSet
+from kokiris.worker.templates.variables import TaskVariables
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,7 @@ class AllocRunner:
                 folders,
                 lambda: self._setups.template_env(self._placed(), task),
                 self._around.services,
+                TaskVariables(self._around.servers, self.alloc.ID, task.Name),
             )
         return self._templates[task.Name]
 

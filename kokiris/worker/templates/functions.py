@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from kokiris.worker.client import CatalogEntry
+from kokiris.worker.client import CatalogEntry, TaskVariable
 from kokiris.worker.templates.evaluation import FunctionFailed, shown, truth
+from kokiris.worker.templates.variables import TaskVariables, VariableItems, metadata
 
 _UNAVAILABLE = {
     "key": "the key/value store is not available to templates in this version",
@@ -22,8 +23,6 @@ _UNAVAILABLE = {
     "tree": "the key/value store is not available to templates in this version",
     "secret": "there is no Vault",
     "secrets": "there is no Vault",
-    "nomadVar": "variables are not part of this version",
-    "nomadVarList": "variables are not part of this version",
     "file": "files of the node are not available to templates",
     "plugin": "plugins are not available to templates",
 }
@@ -37,10 +36,14 @@ class Lookups:
         env: Mapping[str, str],
         instances: Callable[[str], list[CatalogEntry] | None],
         *,
+        variables: TaskVariables | None = None,
         missing_key_is_error: bool = False,
     ) -> None:
         self.services: set[str] = set()
         self.missing: set[str] = set()
+        """What is awaited, in words: "service db"."""
+        self.uses_variables = False
+        self._variables = variables
         self._env = env
         self._instances = instances
         self._missing_key_is_error = missing_key_is_error
@@ -55,6 +58,10 @@ class Lookups:
             "envOrDefault": lambda name, default: self._env.get(name) or default,
             "service": self._service,
             "nomadService": self._nomad_service,
+            "nomadVar": self._nomad_var,
+            "nomadVarExists": self._nomad_var_exists,
+            "nomadVarList": lambda prefix="": self._nomad_var_list(prefix),
+            "nomadVarListSafe": lambda prefix="": self._nomad_var_list(prefix),
         }
 
     def _get_env(self, name: str) -> str:
@@ -91,9 +98,53 @@ class Lookups:
         self.services.add(name)
         found = self._instances(name)
         if found is None:
-            self.missing.add(name)
+            self.missing.add(f"service {name}")
             return []
         return found
+
+    def _known_variables(self) -> Mapping[str, TaskVariable] | None:
+        self.uses_variables = True
+        known = self._variables.known() if self._variables is not None else None
+        if known is None:
+            self.missing.add("variables")
+        return known
+
+    def _nomad_var(self, path: str) -> Mapping[str, Any]:
+        """The items of a variable; awaited until it exists, as consul-template does."""
+        path = str(path).partition("@")[0]
+        known = self._known_variables()
+        if known is None or self._variables is None:
+            return _Anything()
+        if path not in self._variables.readable:
+            raise FunctionFailed(
+                f'this task may not read variable "{path}": its own are nomad/jobs/<job>…, and kokiris/db/<name> '
+                "of databases its meta names"
+            )
+        if path not in known:
+            self.missing.add(f"variable {path}")
+            return _Anything()
+        return VariableItems(known[path])
+
+    def _nomad_var_exists(self, path: str) -> bool:
+        return str(path).partition("@")[0] in (self._known_variables() or {})
+
+    def _nomad_var_list(self, prefix: str) -> list[dict[str, Any]]:
+        known = self._known_variables() or {}
+        wanted = str(prefix).partition("@")[0]
+        return [metadata(known[path]) for path in sorted(known) if path.startswith(wanted)]
+
+
+class _Anything(dict[str, str]):
+    """Stands for a variable that is awaited: the text made with it is not used."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return ""
 
 
 def _fields(entry: CatalogEntry) -> dict[str, Any]:

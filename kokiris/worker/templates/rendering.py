@@ -19,6 +19,7 @@ from kokiris.worker.templates.evaluation import Evaluation
 from kokiris.worker.templates.functions import Lookups
 from kokiris.worker.templates.services import ServiceWatcher
 from kokiris.worker.templates.syntax import parse
+from kokiris.worker.templates.variables import TaskVariables
 
 PATIENCE_S = 3.0
 """How long data may be missing before the task's events say what is awaited."""
@@ -43,8 +44,10 @@ class TemplateSet:
         folders: TaskFolders,
         env: Callable[[], dict[str, str]],
         services: ServiceWatcher,
+        variables: TaskVariables | None = None,
     ) -> None:
         self._templates = templates
+        self._variables = variables
         self._folders = folders
         self._env = env
         self._services = services
@@ -66,7 +69,7 @@ class TemplateSet:
                 await asyncio.wait_for(self._news.wait(), None if said else PATIENCE_S)
             except TimeoutError:
                 said = True
-                say("Missing: " + ", ".join(f"service {name}" for name in sorted(missing)))
+                say("Missing: " + ", ".join(sorted(missing)))
         extra: dict[str, str] = {}
         for one in self._rendered:
             self._write(one)
@@ -98,6 +101,8 @@ class TemplateSet:
     def close(self) -> None:
         """Listens no more."""
         self._services.leave(self._news.set)
+        if self._variables is not None:
+            self._variables.close()
         self._listening.clear()
 
     async def _act_on(self, changed: Sequence[_Rendered], act: Callable[[TemplateChange], None]) -> None:
@@ -132,13 +137,22 @@ class TemplateSet:
         texts: list[str] = []
         wanted: set[str] = set()
         missing: set[str] = set()
+        uses_variables = False
         for one in self._rendered:
             template = one.template
             nodes = parse(one.name, self._source(one, env), template.LeftDelim, template.RightDelim)
-            lookups = Lookups(env, self._services.instances, missing_key_is_error=template.ErrMissingKey)
+            lookups = Lookups(
+                env,
+                self._services.instances,
+                variables=self._variables,
+                missing_key_is_error=template.ErrMissingKey,
+            )
             texts.append(Evaluation(one.name, lookups.functions()).render(nodes))
             wanted |= lookups.services
             missing |= lookups.missing
+            uses_variables = uses_variables or lookups.uses_variables
+        if uses_variables and self._variables is not None:
+            self._variables.listen(self._news.set)
         for name in wanted - self._listening:
             self._services.listen(name, self._news.set)
         self._listening |= wanted
