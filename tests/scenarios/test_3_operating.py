@@ -278,6 +278,35 @@ def test_kill_9_of_dockerd_keeps_the_containers(infra: Infra) -> None:
     assert until(infra.containers, "docker answers") == before
 
 
+def test_a_second_infra_beside_the_first_leaves_it_alone(infra: Infra) -> None:
+    """On ports of its own, with the dockerd that runs already; `down` leaves that dockerd and the other's containers."""
+    doors = "http https nomad consul dns rpc node panel".split()
+    ports = [f"-port={door}={31000 + number}" for number, door in enumerate(doors)]
+    before, dockerd = infra.containers(), infra.pid("dockerd")
+    run([KOKIRIS, "up", "-client", "other", "-infra", "rec2", *ports])
+    try:
+        names = Path("/etc/hosts").read_text()
+        assert "nomad.rec2.other." in names
+        assert "nomad.rec1.demo." in names
+        health = run([KOKIRIS, "status", "-client", "other", "-infra", "rec2"]).stdout
+        assert health.count("answers") == 3
+        assert infra.curl("https://www.site.localhost/").status == 200
+    finally:
+        run([KOKIRIS, "down", "-client", "other", "-infra", "rec2", "-purge"])
+    assert not Path("/var/lib/kokiris/other/rec2").exists()
+    assert infra.containers() == before
+    assert infra.pid("dockerd") == dockerd
+    assert infra.curl("https://www.site.localhost/").status == 200
+
+
+def test_haproxy_killed_comes_back_with_all_routes(infra: Infra) -> None:
+    victim = infra.pid("haproxy")
+    run(["kill", "-9", str(victim)])
+    until(lambda: infra.pid("haproxy") not in {0, victim}, "HAProxy is back")
+    until(lambda: infra.curl("https://www.site.localhost/").status == 200, "the site answers")
+    assert infra.curl(f"https://{infra.config.addresses.nomad}/v1/status/leader").status == 200
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text()
