@@ -1,0 +1,1 @@
+"""MariaDB and phpMyAdmin: databases with an account each, dumps, backups, and drills that prove them."""
