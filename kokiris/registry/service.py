@@ -1,0 +1,176 @@
+"""The registry of a client as a server knows it: accounts, tokens, what is stored, and what is done about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from kokiris.http.tokens import Authenticator
+from kokiris.kernel.errors import BadInput, NotFound
+from kokiris.orchestrator.model.job import Job
+from kokiris.registry.accounts import Accounts, AccountWrites
+from kokiris.registry.collect import Collected, Collector, delete_tag
+from kokiris.registry.images import ImageName, users_of_images
+from kokiris.registry.listing import RepositoryEntry, list_repositories, pinned_digests, used_by
+from kokiris.registry.model import RetentionRule
+from kokiris.registry.retention import tags_to_delete
+from kokiris.registry.scopes import check_pattern, is_repository
+from kokiris.registry.signing import SigningKeys
+from kokiris.registry.storage import read_size_bytes, read_storage, tag_path
+from kokiris.registry.tokenserver import Issuing, TokenServer
+from kokiris.store.contract import Store
+
+MEASURE_EVERY_S = 5.0
+"""How old the measured size may be when a push is allowed."""
+
+
+class RegistryService:
+    """Everything behind the registry's doors. `jobs` gives all jobs whose images must stay: present ones, and versions
+    that still run. `token_lives` tells whether a management token (by accessor id) still opens doors."""
+
+    def __init__(
+        self,
+        *,
+        client: str,
+        issuing: Issuing,
+        keys: Path,
+        storage: Path,
+        store: Store,
+        accounts: Accounts,
+        wait_for: Callable[[int], Awaitable[None]],
+        infra_tokens: Authenticator,
+        token_lives: Callable[[str], bool],
+        jobs: Callable[[], Iterable[Job]],
+    ) -> None:
+        self._client, self._storage, self._jobs = client, storage, jobs
+        self.server = issuing.service
+        self.accounts = accounts
+        self.writes = AccountWrites(store, accounts, wait_for)
+        self.collector = Collector(storage)
+        self.infra_tokens = infra_tokens
+        self._measured = (0.0, 0)
+        self._measuring = asyncio.Lock()
+        self.tokens = TokenServer(
+            issuing,
+            SigningKeys(keys),
+            accounts=accounts,
+            writes=self.writes,
+            infra_tokens=infra_tokens,
+            token_lives=token_lives,
+            quota=self.quota_reached,
+        )
+
+    def users(self) -> dict[ImageName, list[str]]:
+        """Image → jobs that use it."""
+        return users_of_images(self._jobs(), self.server)
+
+    async def size_bytes(self) -> int:
+        """What is stored, measured at most `MEASURE_EVERY_S` ago; unfinished uploads count."""
+        async with self._measuring:
+            measured_at, size = self._measured
+            if not measured_at or time.monotonic() - measured_at > MEASURE_EVERY_S:
+                size = await asyncio.to_thread(read_size_bytes, self._storage)
+                self._measured = (time.monotonic(), size)
+            return size
+
+    async def quota_reached(self) -> str:
+        """Why nothing may be pushed now; "" when there is room."""
+        quota = self.accounts.settings.QuotaBytes
+        if not quota:
+            return ""
+        size = await self.size_bytes()
+        if size < quota:
+            return ""
+        return f'the registry of client "{self._client}" is full: {size} bytes are stored, its quota is {quota} bytes'
+
+    async def repositories(self) -> list[RepositoryEntry]:
+        """All, by name."""
+        return list_repositories(await asyncio.to_thread(read_storage, self._storage), self.users())
+
+    async def delete_tag(self, repository: str, tag: str, *, force: bool) -> None:
+        """The content stays until garbage is collected. Raises NotFound, or BadInput when a job uses it."""
+        if not _is_tag(tag) or not is_repository(repository):
+            raise BadInput(f'"{repository[:100]}:{tag[:100]}" is not a tag')
+        users = self.users().get(ImageName(repository, tag), [])
+        if users and not force:
+            raise BadInput(
+                f"{repository}:{tag} is used by {', '.join(users)}", next_step="Stop these jobs first, or use -force."
+            )
+        if not await asyncio.to_thread(delete_tag, self._storage, repository, tag):
+            raise NotFound(f"{repository}:{tag} does not exist", next_step="`kokiris registry repo list` shows tags.")
+
+    async def set_quota(self, quota_bytes: int) -> None:
+        """0: none. Raises BadInput for less than nothing."""
+        if quota_bytes < 0:
+            raise BadInput(f"a quota of {quota_bytes} bytes is not possible", next_step="Use 0 for no quota.")
+        await self.writes.set_settings(msgspec.structs.replace(self.accounts.settings, QuotaBytes=quota_bytes))
+
+    async def set_retention(self, pattern: str, keep_last: int) -> None:
+        """Replaces the rule of this very pattern, or adds it after the others; 0 removes it."""
+        check_pattern(pattern)
+        if keep_last < 0:
+            raise BadInput(f"{keep_last} tags cannot be kept", next_step="Use 0 to remove the rule.")
+        before = list(self.accounts.settings.Retention)
+        new = [RetentionRule(Repository=pattern, KeepLast=keep_last)] if keep_last else []
+        at = next((number for number, rule in enumerate(before) if rule.Repository == pattern), len(before))
+        rules = [*before[:at], *new, *before[at + 1 :]]
+        await self.writes.set_settings(msgspec.structs.replace(self.accounts.settings, Retention=rules))
+
+    async def set_anonymous(self, patterns: list[str]) -> None:
+        """Who is nobody may pull from these repositories."""
+        for pattern in patterns:
+            check_pattern(pattern)
+        await self.writes.set_settings(msgspec.structs.replace(self.accounts.settings, AnonymousPull=patterns))
+
+    async def run_retention(self, *, dry_run: bool) -> list[str]:
+        """Deletes surplus tags; "repository:tag" of each."""
+        storage = await asyncio.to_thread(read_storage, self._storage)
+        users, rules = self.users(), self.accounts.settings.Retention
+        deleted = []
+        for repository in storage.repositories.values():
+            tags, digests = used_by(repository, users)
+            for tag in tags_to_delete(repository, rules, tags, digests):
+                if dry_run or await asyncio.to_thread(delete_tag, self._storage, repository.name, tag):
+                    deleted.append(f"{repository.name}:{tag}")
+        return deleted
+
+    async def collect(self, *, dry_run: bool, grace_s: float | None) -> Collected:
+        """Garbage collection, or what it would do."""
+        if grace_s is not None and grace_s < 0:
+            raise BadInput(f"a grace of {grace_s} s is not possible")
+        if dry_run:
+            found = await self.collector.plan(pinned_digests(self.users()), grace_s)
+            return Collected(
+                manifests=len(found.manifests),
+                layers=len(found.layers),
+                uploads=len(found.uploads),
+                repositories=len(found.repositories),
+                blobs=len(found.blobs),
+                size_bytes=found.size_bytes,
+                dry_run=True,
+            )
+        done = await self.collector.run(lambda: pinned_digests(self.users()), grace_s)
+        self._measured = (0.0, 0)
+        return done
+
+    def missing_images(self, job: Job) -> list[str]:
+        """Sentences on images of our registry that a job names and that are not there: for its plan."""
+        found = []
+        for image in sorted(users_of_images([job], self.server), key=str):
+            wanted = f"{self.server}/{image.repository}" + (f":{image.tag}" if image.tag else "")
+            if image.digest:
+                continue  # a manifest by digest may also come from an index: the pull will tell
+            if is_repository(image.repository) and _is_tag(image.tag):
+                link = tag_path(self._storage, image.repository, image.tag) / "current" / "link"
+                if link.exists():
+                    continue
+            found.append(f"image {wanted} is not in the registry {self.server}: push it before the job runs")
+        return found
+
+
+def _is_tag(tag: str) -> bool:
+    return bool(tag) and len(tag) <= 128 and tag[0] not in ".-" and all(one.isalnum() or one in "._-" for one in tag)
