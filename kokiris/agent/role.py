@@ -20,7 +20,7 @@ from kokiris.kernel.errors import KokirisError
 
 SETTLED_S = 5.0
 
-ROLES = ("server", "worker", "edge", "dns")
+ROLES = ("server", "worker", "edge", "dns", "logs")
 
 
 class RoleModule(Protocol):

@@ -24,6 +24,8 @@ class Ports(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Workers' mutual-TLS listener: logs, exec, files, statistics."""
     panel: int = 8089
     """The routing panel, behind HAProxy."""
+    logs: int = 9200
+    """The log search's Elasticsearch API, behind HAProxy."""
     etcd_client: int = 2379
     etcd_peer: int = 2380
 
@@ -52,6 +54,19 @@ class AddOnsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Image recipe → an image to pull instead of building one: `registry = "docker.io/library/registry:2"`."""
 
 
+class LogsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The log search. With `elasticsearch_url`, entries go to that Elasticsearch or OpenSearch instead of our index."""
+
+    retention_days: int = 7
+    """Today counts as one."""
+    retention_bytes: int = 0
+    """Of all days on disk; 0: no limit but the disk's own."""
+    elasticsearch_url: str = ""
+    """http(s)://host:port, without credentials."""
+    elasticsearch_credentials_file: str = ""
+    """A file (0600) with one line, the value of its Authorization header: "ApiKey …" or "Basic …"; empty: none."""
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """See each field. Paths below `data_dir` are given by `Layout`."""
 
@@ -74,6 +89,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ports: Ports = msgspec.field(default_factory=Ports)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
+    logs: LogsConfig = msgspec.field(default_factory=LogsConfig)
     addons: AddOnsConfig = msgspec.field(default_factory=AddOnsConfig)
     hosts_file: str = "/etc/hosts"
     """Where `up` writes the platform's names (between marks, removed by `down`); empty: nowhere."""

@@ -66,7 +66,7 @@ class Compiler:
             case tree.Ids(values=values):
                 return self._ids(values)
             case tree.TimeRange(low_us=low_us, high_us=high_us):
-                return self._integers("time", low_us, high_us)
+                return self.integers("time", low_us, high_us)
             case tree.Words():
                 return self._words(query)
             case tree.AnyOf(field=field, values=values):
@@ -196,7 +196,7 @@ class Compiler:
             return tantivy.Query.term_query(self._schema, place.name, 0)
         low = int(prefix)
         steps = [10**power for power in range(19) if (low + 1) * 10**power - 1 <= INTEGER_MAX]
-        return either([self._integers(place.name, low * step, (low + 1) * step - 1) for step in steps])
+        return either([self.integers(place.name, low * step, (low + 1) * step - 1) for step in steps])
 
     def _wildcard(self, place: Place, pattern: str) -> Nested:
         if is_any(pattern):
@@ -229,7 +229,7 @@ class Compiler:
         if place.kind is Kind.INTEGER:
             low = None if query.low is None else _at_least(query.low, included=query.with_low)
             high = None if query.high is None else _at_most(query.high, included=query.with_high)
-            return self._integers(place.name, low, high)
+            return self.integers(place.name, low, high)
         if place.kind is not Kind.ATTRIBUTE:
             return tantivy.Query.empty_query()
         halves = []
@@ -241,7 +241,8 @@ class Compiler:
             halves = [f"[{_number(-1e308)} TO *]"]
         return together([self._index.parse_query(f"{_path(place)}:{half}", []) for half in halves])
 
-    def _integers(self, name: str, low: int | None, high: int | None) -> Nested:
+    def integers(self, name: str, low: int | None, high: int | None) -> Nested:
+        """`name` between two bounds, both included."""
         low = None if low is None else max(INTEGER_MIN, min(INTEGER_MAX, low))
         high = None if high is None else max(INTEGER_MIN, min(INTEGER_MAX, high))
         if low is not None and high is not None and low > high:

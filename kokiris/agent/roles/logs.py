@@ -1,0 +1,78 @@
+"""The logs role: the index and its API, and this node's collector."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+from contextlib import AsyncExitStack
+
+from kokiris.access.tls import client_context
+from kokiris.http.app import asgi
+from kokiris.http.serve import HttpServer
+from kokiris.infra.config import Config, Layout
+from kokiris.kernel.errors import HostError
+from kokiris.logs.api.app import make_logs_app
+from kokiris.logs.collect.access_socket import AccessSocket
+from kokiris.logs.collect.collector import Collector
+from kokiris.logs.collect.shipper import Shipper
+from kokiris.logs.index.log_index import LogIndex
+from kokiris.logs.index.retention import Limits
+from kokiris.logs.tokens import ServerTokens
+
+log = logging.getLogger(__name__)
+
+
+async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
+    """Until `stop` is set. Raises KokirisError when the index or the port cannot be used."""
+    own_secret = secrets.token_hex(32)
+    async with AsyncExitStack() as stack:
+        index = await _open_index(config, layout)
+        stack.push_async_callback(asyncio.to_thread, index.stop)
+        tokens = ServerTokens(config.servers, functools.partial(client_context, layout), own_secret)
+        app = make_logs_app(index, tokens, cluster=config.client)
+        door = HttpServer(asgi(app), host=config.bind_address, port=config.ports.logs)
+        await door.start()
+        stack.push_async_callback(door.stop)
+        shipper = _shipper(config, own_secret, door.port)
+        stack.push_async_callback(shipper.close)
+        collector = Collector(
+            layout,
+            infra=config.infra,
+            node=config.node_name,
+            shipper=shipper,
+            kept=layout.root / "logs" / "positions.json",
+        )
+        access = AccessSocket(layout.run / "access.sock", infra=config.infra, node=config.node_name, shipper=shipper)
+        tasks = [
+            asyncio.create_task(collector.run(), name="collector"),
+            asyncio.create_task(access.run(), name="access lines"),
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        log.info("logs of %s on %s:%d", config.name, config.bind_address, door.port)
+        try:
+            done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # a defect ends the process with its traceback in the log; the agent starts it again
+        finally:
+            for task in (*tasks, stopping):
+                task.cancel()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+async def _open_index(config: Config, layout: Layout) -> LogIndex:
+    limits = Limits(days=config.logs.retention_days, size_bytes=config.logs.retention_bytes)
+    try:
+        index = LogIndex(layout.root / "logs" / "index", limits)
+        await asyncio.to_thread(index.start)
+    except OSError as error:
+        raise HostError(f"log index {layout.root / 'logs'}: {error.strerror or error}") from error
+    return index
+
+
+def _shipper(config: Config, own_secret: str, port: int) -> Shipper:
+    """To our own door, or to the Elasticsearch that is configured."""
+    if config.logs.elasticsearch_url:
+        return Shipper.with_credentials_file(config.logs.elasticsearch_url, config.logs.elasticsearch_credentials_file)
+    return Shipper(f"http://{config.bind_address}:{port}", {"Authorization": f"Bearer {own_secret}"})

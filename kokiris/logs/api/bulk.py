@@ -1,0 +1,119 @@
+"""`_bulk` and single documents: reading the lines, writing the answer that each shipper greps. Pure but for `take`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kokiris.logs.api.call import EsError
+from kokiris.logs.index.log_index import Incoming, Taken
+
+ACTIONS = frozenset({"index", "create", "update", "delete"})
+DEFAULT_INDEX = "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action of a bulk request. `error`: why it is not even tried."""
+
+    name: str
+    index: str
+    identifier: str
+    document: dict[str, Any] | None
+    error: str = ""
+
+
+def parse_bulk(body: bytes, index: str) -> list[Action]:
+    """The actions in order. Raises EsError for a body that is no bulk request at all; then nothing is taken."""
+    lines = body.split(b"\n")
+    actions: list[Action] = []
+    number, last = 0, len(lines)
+    while number < last:
+        line = lines[number].strip()
+        number += 1
+        if not line:
+            continue
+        name, settings = _action_line(line, number)
+        target = str(settings.get("_index") or index or DEFAULT_INDEX)
+        identifier = str(settings.get("_id") or "")
+        if name == "delete":
+            actions.append(Action(name, target, identifier, None, "entries are not deleted one by one"))
+            continue
+        if number >= last:
+            raise EsError(400, "illegal_argument_exception", f"the action on line {number} has no document after it")
+        source, number = lines[number], number + 1
+        if name == "update":
+            actions.append(Action(name, target, identifier, None, "entries are not updated"))
+        else:
+            actions.append(_with_document(name, target, identifier, source))
+    if not actions:
+        raise EsError(400, "parse_exception", "request body is required")
+    return actions
+
+
+def _action_line(line: bytes, number: int) -> tuple[str, dict[str, Any]]:
+    try:
+        action = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EsError(
+            400, "illegal_argument_exception", f"Malformed action/metadata line [{number}]: it is not JSON: {error}"
+        ) from None
+    if not isinstance(action, dict) or len(action) != 1 or next(iter(action)) not in ACTIONS:
+        raise EsError(
+            400,
+            "illegal_argument_exception",
+            f"Malformed action/metadata line [{number}], expected one of [create, delete, index, update]",
+        )
+    ((name, settings),) = action.items()
+    return name, settings if isinstance(settings, dict) else {}
+
+
+def _with_document(name: str, index: str, identifier: str, source: bytes) -> Action:
+    if len(identifier.encode()) > 512:
+        return Action(name, index, identifier[:64], None, "an id has at most 512 bytes")
+    try:
+        document = msgspec.json.decode(source)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Action(name, index, identifier, None, f"failed to parse: {error}")
+    if not isinstance(document, dict):
+        return Action(name, index, identifier, None, "failed to parse: a document is a JSON object")
+    return Action(name, index, identifier, document)
+
+
+def incoming_of(actions: Sequence[Action]) -> list[Incoming]:
+    """What the index is to take; `answer` matches its answers up again."""
+    return [Incoming(one.document, one.identifier) for one in actions if one.document is not None]
+
+
+def answer(actions: Sequence[Action], taken: Sequence[Taken], took_ms: int) -> dict[str, Any]:
+    """Keys in the order that shippers search for in the text: took, errors, items; one key per item."""
+    results = iter(taken)
+    items: list[dict[str, Any]] = []
+    errors = False
+    for action in actions:
+        item = _item(action, next(results) if action.document is not None else None)
+        errors = errors or "error" in item
+        items.append({action.name: item})
+    return {"took": took_ms, "errors": errors, "items": items}
+
+
+def _item(action: Action, taken: Taken | None) -> dict[str, Any]:
+    if taken is None or (taken.error and not taken.duplicate):
+        kind = "illegal_argument_exception" if action.name in {"update", "delete"} else "mapper_parsing_exception"
+        reason = action.error if taken is None else taken.error
+        return {
+            "_index": action.index,
+            "_id": action.identifier,
+            "status": 400,
+            "error": {"type": kind, "reason": reason},
+        }
+    head = {"_index": action.index, "_id": taken.identifier}
+    if not taken.duplicate:
+        return {**head, "_version": 1, "result": "created", "status": 201}
+    if action.name == "index":
+        return {**head, "_version": 1, "result": "noop", "status": 200}
+    reason = f"[{taken.identifier}]: {taken.error}"
+    return {**head, "status": 409, "error": {"type": "version_conflict_engine_exception", "reason": reason}}

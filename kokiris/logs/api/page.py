@@ -1,0 +1,196 @@
+"""The plain search page: a query, a time range, a table, newest first; refreshed by itself when asked to follow."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import html
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import falcon
+import falcon.asgi
+
+from kokiris.http.app import read_body
+from kokiris.http.pages import FORM_LIMIT_BYTES, Markup, SignIn, escaped, send_page
+from kokiris.http.tokens import Principal
+from kokiris.kernel.errors import KokirisError
+from kokiris.logs.api.call import TokenCheck
+from kokiris.logs.api.readers import visible_to
+from kokiris.logs.index.catalogue import merged
+from kokiris.logs.index.log_index import LogIndex
+from kokiris.logs.index.schema import KEY_STEPS
+from kokiris.logs.query import tree
+from kokiris.logs.query.comparison import comparison
+from kokiris.logs.query.kql import parse_kql
+from kokiris.logs.query.lucene import parse_lucene
+from kokiris.logs.query.tree import QueryError
+from kokiris.logs.search.hits import Hit, find, mark, words_of_query
+from kokiris.logs.search.request import SearchRequest
+from kokiris.logs.times import iso
+
+TITLE = "Logs"
+ROWS = 200
+RANGES = {"15m": "15 minutes", "1h": "hour", "6h": "6 hours", "24h": "day", "7d": "7 days", "all": "time"}
+DEFAULT_RANGE = "1h"
+FOLLOW_S = 3
+LEVEL_CLASS = {"error": "critical", "fatal": "critical", "warn": "warning"}
+_STYLE = Markup(
+    "<style>form.q{display:flex;flex-wrap:wrap;gap:.5rem}form.q input[name=q]{flex:1 1 16rem;min-width:0}"
+    ".row{border-bottom:1px solid #e3e6eb;padding:.35rem 0}.meta{color:#5b6472;font-size:13px}"
+    "pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,monospace}"
+    "select{font:inherit;padding:.4rem}mark{background:#ffe9a8}</style>"
+)
+
+
+class _Checked:
+    """What `SignIn` asks for, answered from what was just found out."""
+
+    def __init__(self) -> None:
+        self._principal: tuple[str, Principal] | None = None
+
+    def remember(self, secret: str, principal: Principal) -> None:
+        self._principal = (_digest(secret), principal)
+
+    def authenticate(self, secret: str) -> Principal | None:
+        known, self._principal = self._principal, None
+        return known[1] if known is not None and known[0] == _digest(secret) else None
+
+
+class Page:
+    """`/` for browsers, `/sign-in`, `/sign-out`."""
+
+    def __init__(self, index: LogIndex, tokens: TokenCheck) -> None:
+        self._index = index
+        self._tokens = tokens
+        self._checked = _Checked()
+        self._sign_in = SignIn(self._checked, title=TITLE, path="/", cookie="kokiris_logs")
+
+    def add_routes(self, app: falcon.asgi.App[Any, Any]) -> None:
+        app.add_route("/sign-in", self)
+        app.add_route("/sign-out", _SignOut(self._sign_in))
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        self._sign_in.send_form(resp)
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Signs in with a token that the servers know."""
+        body = await read_body(req, FORM_LIMIT_BYTES)
+        secret = parse_qs(body.decode(errors="replace")).get("token", [""])[0].strip()
+        principal = await self._tokens.check(secret) if secret else None
+        if principal is not None:
+            self._checked.remember(secret, principal)
+        if principal is not None and self._sign_in.open_session(resp, secret):
+            resp.status = falcon.HTTP_303
+            resp.set_header("Location", "/")
+            return
+        resp.status = falcon.HTTP_403
+        self._sign_in.send_form(resp, "This token opens nothing here.")
+
+    async def show(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        principal = self._sign_in.require(req)
+        asked = {name: values[-1] for name, values in parse_qs(req.query_string).items()}
+        content = await asyncio.to_thread(self._content, asked, principal)
+        if asked.get("follow"):
+            resp.set_header("Refresh", str(FOLLOW_S))
+        send_page(resp, TITLE, content, sign_out=self._sign_in.sign_out_path)
+
+    def _content(self, asked: dict[str, str], principal: Principal) -> Markup:
+        text, span = asked.get("q", ""), asked.get("range", DEFAULT_RANGE)
+        warning = self._index.warning()
+        head = Markup(f'<p class="critical">{escaped(warning)}</p>') if warning else Markup("")
+        form = _form(text, span, asked.get("lang", "kql"), follow=bool(asked.get("follow")))
+        now_us = time.time_ns() // 1000
+        try:
+            query = self._query(text, span, asked.get("lang", "kql"), now_us)
+            request = SearchRequest(query=tree.both(query, visible_to(principal)), size=ROWS)
+            hits, total = find(self._index.days(), request, now_us)
+        except KokirisError as error:
+            return Markup(f"{_STYLE}{head}{form}{_fault(error)}")
+        shown = f"{total:,} entries" + (f", the newest {ROWS}" if total > ROWS else "")
+        rows = "".join(_row(hit, words_of_query(query), asked) for hit in hits)
+        return Markup(f'{_STYLE}{head}{form}<p class="none">{shown}</p>{rows}')
+
+    def _query(self, text: str, span: str, language: str, now_us: int) -> tree.Query:
+        if language == "lucene":
+            query = parse_lucene(text, now_us=now_us) if text.strip() else tree.All()
+        else:
+            known = tuple(merged([day.catalogue for day in self._index.days()]))
+            query = parse_kql(text, now_us=now_us, known_fields=known)
+        if span not in RANGES or span == "all":
+            return query
+        return tree.both(query, comparison("@timestamp", ">=", f"now-{span}", now_us))
+
+
+class _SignOut:
+    def __init__(self, sign_in: SignIn) -> None:
+        self._sign_in = sign_in
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        self._sign_in.close_session(req, resp)
+        resp.status = falcon.HTTP_303
+        resp.set_header("Location", "/")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _form(text: str, span: str, language: str, *, follow: bool) -> Markup:
+    ranges = "".join(
+        f'<option value="{value}"{" selected" if value == span else ""}>last {name}</option>'
+        for value, name in RANGES.items()
+    )
+    languages = "".join(
+        f'<option value="{value}"{" selected" if value == language else ""}>{name}</option>'
+        for value, name in (("kql", "KQL"), ("lucene", "Lucene"))
+    )
+    return Markup(
+        f'<form class="q" method="get" action="/"><input name="q" value="{html.escape(text)}" '
+        'placeholder="job:shop and status &gt;= 500" aria-label="query" autocapitalize="off" spellcheck="false">'
+        f'<select name="range" aria-label="time range">{ranges}</select>'
+        f'<select name="lang" aria-label="query language">{languages}</select>'
+        f'<label><input type="checkbox" name="follow" value="1"{" checked" if follow else ""}> follow</label>'
+        "<button>Search</button></form>"
+    )
+
+
+def _fault(error: KokirisError) -> Markup:
+    if isinstance(error, QueryError) and error.position:
+        before, after = error.text[: error.position - 1], error.text[error.position - 1 :]
+        place = f"<pre>{escaped(before)}<mark>{escaped(after) or '(end)'}</mark></pre>"
+    else:
+        place = ""
+    return Markup(f'<p class="critical">{escaped(error.message)}</p>{place}')
+
+
+def _row(hit: Hit, wanted: set[str], asked: dict[str, str]) -> str:
+    source = hit.source
+    level = str(source.get("level", ""))
+    level_text = marked_level(level)
+    place = [
+        _link(name, str(source[name]), asked)
+        for name in ("job", "task", "alloc", "stream", "status")
+        if source.get(name)
+    ]
+    message = source.get("message") or source.get("log") or source.get("msg")
+    text = str(message) if isinstance(message, str) else str({k: v for k, v in source.items() if k != "@timestamp"})
+    shown = html.escape(mark(text[:4000], wanted, "\x02", "\x03") or text[:4000])
+    shown = shown.replace("\x02", "<mark>").replace("\x03", "</mark>")
+    when = iso(hit.key // KEY_STEPS)[:-4].replace("T", " ")
+    return f'<div class="row"><span class="meta">{when} {level_text} {" ".join(place)}</span><pre>{shown}</pre></div>'
+
+
+def marked_level(level: str) -> str:
+    """A level in its colour."""
+    return f'<span class="{LEVEL_CLASS.get(level, "")}">{html.escape(level)}</span>' if level else ""
+
+
+def _link(name: str, value: str, asked: dict[str, str]) -> str:
+    """Narrows the search down to this value."""
+    clause = f'{name}:"{value}"'
+    text = asked.get("q", "").strip()
+    query = {**asked, "q": f"({text}) and {clause}" if text and clause not in text else clause}
+    label = value[:8] if name == "alloc" else value
+    return f'<a href="/?{html.escape(urlencode(query))}">{html.escape(label)}</a>'

@@ -1,0 +1,245 @@
+"""The reading endpoints: search, count, fields, indices. Blocking: called on a thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from kokiris.http.tokens import Principal
+from kokiris.kernel.errors import KokirisError
+from kokiris.logs.api.call import Call, EsError, Reply, error_body
+from kokiris.logs.index.catalogue import merged
+from kokiris.logs.index.day import DayIndex
+from kokiris.logs.index.log_index import LogIndex
+from kokiris.logs.model import INTEGERS, KEYWORDS, MESSAGE, TIME
+from kokiris.logs.query import tree
+from kokiris.logs.query.dsl import Context, parse_dsl
+from kokiris.logs.query.lucene import parse_lucene
+from kokiris.logs.search.aggregations import aggregate
+from kokiris.logs.search.hits import find, overlapping, rendered
+from kokiris.logs.search.request import SearchRequest, parse_search
+
+INDEX_PREFIX = "logs-"
+SHARDS = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
+PLATFORM_NAMESPACE = "platform"
+
+
+def index_name(day: DayIndex) -> str:
+    """ "logs-2026.11.23", as daily indices are named in the field."""
+    return INDEX_PREFIX + day.name.replace("-", ".")
+
+
+def addressed(index: LogIndex, pattern: str, *, lenient: bool) -> list[DayIndex]:
+    """The days that an index pattern means, newest first. Any name but one of a day means all of them: shippers write
+    under names of their own. Raises EsError for a day that is not there."""
+    days = index.days()
+    names = [name for name in pattern.split(",") if name]
+    if not names or not all(name.startswith(INDEX_PREFIX) for name in names):
+        return days
+    found = [day for day in days if any(fnmatchcase(index_name(day), name) for name in names)]
+    known = {index_name(day) for day in days}
+    for name in names:
+        exact = name.removeprefix(INDEX_PREFIX)[:4].isdigit() and "*" not in name
+        if exact and name not in known and not lenient:
+            raise EsError(404, "index_not_found_exception", f"no such index [{name}]")
+        if not exact and "*" not in name:
+            return days
+    return found
+
+
+def visible_to(principal: Principal) -> tree.Query:
+    """What a token may see: everything, or everything but the platform's own jobs."""
+    if principal.is_management or principal.kind == "node":
+        return tree.All()
+    return tree.Not(tree.Term("namespace", PLATFORM_NAMESPACE))
+
+
+class Readers:
+    """Of one index."""
+
+    def __init__(self, index: LogIndex) -> None:
+        self._index = index
+
+    def search(self, call: Call) -> Reply:
+        return Reply(self._search(call.json(), call.parts.get("index", ""), call))
+
+    def _search(self, body: Any, pattern: str, call: Call, *, lenient: bool = False) -> dict[str, Any]:
+        started_s, now_us = time.perf_counter(), time.time_ns() // 1000
+        days = addressed(self._index, pattern, lenient=lenient or call.flag("ignore_unavailable"))
+        request = parse_search(_with_params(body, call.params), self._context(days, now_us))
+        if "q" in call.params:
+            request = _replaced(request, self._q(call, now_us))
+        request = _replaced(request, visible_to(call.principal))
+        hits, total = find(days, request, now_us)
+        answer: dict[str, Any] = {"took": 0, "timed_out": False, "_shards": SHARDS, "hits": {}}
+        if request.total:
+            answer["hits"]["total"] = {"value": total, "relation": "eq"}
+        answer["hits"]["max_score"] = None if request.sort or not hits else 1.0
+        answer["hits"]["hits"] = [rendered(hit, request, index_name(hit.day)) for hit in hits]
+        if request.aggregations:
+            reached = overlapping(days, request.query)
+            answer["aggregations"] = aggregate(
+                reached, request.query, request.aggregations, self._context(days, now_us)
+            )
+        answer["took"] = int((time.perf_counter() - started_s) * 1000)
+        return answer
+
+    def msearch(self, call: Call) -> Reply:
+        """Pairs of lines, header and body; each has its own answer, an error is one too."""
+        started_s = time.perf_counter()
+        lines = [line for line in call.body.split(b"\n") if line.strip()]
+        if not lines or len(lines) % 2:
+            raise EsError(400, "parse_exception", "msearch expects pairs of lines: a header and a search")
+        responses = [self._one_of_many(lines[at], lines[at + 1], call) for at in range(0, len(lines), 2)]
+        return Reply({"took": int((time.perf_counter() - started_s) * 1000), "responses": responses})
+
+    def _one_of_many(self, header: bytes, body: bytes, call: Call) -> dict[str, Any]:
+        try:
+            settings, search = msgspec.json.decode(header), msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise EsError(400, "parse_exception", f"msearch: a line is not JSON: {error}") from None
+        named = settings.get("index", call.parts.get("index", "")) if isinstance(settings, dict) else ""
+        pattern = ",".join(named) if isinstance(named, list) else str(named)
+        lenient = bool(isinstance(settings, dict) and settings.get("ignore_unavailable"))
+        try:
+            return {**self._search(search, pattern, call, lenient=lenient), "status": 200}
+        except KokirisError as error:
+            return error_body(error)
+
+    def count(self, call: Call) -> Reply:
+        now_us = time.time_ns() // 1000
+        days = addressed(self._index, call.parts.get("index", ""), lenient=call.flag("ignore_unavailable"))
+        body = call.json()
+        query = parse_dsl(body["query"], self._context(days, now_us)) if body.get("query") else tree.All()
+        if "q" in call.params:
+            query = tree.both(query, self._q(call, now_us))
+        query = tree.both(query, visible_to(call.principal))
+        return Reply(
+            {"count": sum(day.count(day.compile(query)) for day in overlapping(days, query)), "_shards": SHARDS}
+        )
+
+    def document(self, call: Call) -> Reply:
+        """`GET /<index>/_doc/<id>`."""
+        now_us = time.time_ns() // 1000
+        query = tree.both(tree.Ids((call.parts["id"],)), visible_to(call.principal))
+        hits, _ = find(self._index.days(), _replaced(parse_search({}, Context(now_us)), query), now_us)
+        if not hits:
+            return Reply({"_index": call.parts["index"], "_id": call.parts["id"], "found": False}, 404)
+        found = {"_version": 1, "found": True, "_source": hits[0].source}
+        return Reply({"_index": index_name(hits[0].day), "_id": hits[0].identifier, **found})
+
+    def _q(self, call: Call, now_us: int) -> tree.Query:
+        every = call.params.get("default_operator", "or").lower() == "and"
+        return parse_lucene(call.params["q"], now_us=now_us, default_field=call.params.get("df", ""), every=every)
+
+    def _context(self, days: list[DayIndex], now_us: int) -> Context:
+        return Context(now_us, tuple(merged([day.catalogue for day in days])))
+
+    # ---- fields and indices -----------------------------------------------------------------------------------------
+
+    def _types(self, pattern: str) -> dict[str, str]:
+        """Field → type, of the days meant."""
+        found = {TIME: "date", MESSAGE: "text", **dict.fromkeys(KEYWORDS, "keyword"), **dict.fromkeys(INTEGERS, "long")}
+        for path, facts in merged([day.catalogue for day in addressed(self._index, pattern, lenient=True)]).items():
+            found.setdefault(path, "double" if facts.numbers > facts.texts else "keyword")
+        return found
+
+    def field_caps(self, call: Call) -> Reply:
+        body = call.json()
+        wanted = body.get("fields") or call.params.get("fields", "*")
+        patterns = wanted if isinstance(wanted, list) else str(wanted).split(",")
+        fields = {
+            name: {
+                kind: {
+                    "type": kind,
+                    "metadata_field": False,
+                    "searchable": True,
+                    "aggregatable": kind != "text",
+                }
+            }
+            for name, kind in sorted(self._types(call.parts.get("index", "")).items())
+            if any(fnmatchcase(name, str(pattern)) for pattern in patterns)
+        }
+        return Reply({"indices": [index_name(day) for day in self._index.days()], "fields": fields})
+
+    def mapping(self, call: Call) -> Reply:
+        pattern = call.parts.get("index", "")
+        properties: dict[str, Any] = {}
+        for name, kind in sorted(self._types(pattern).items()):
+            _nest(properties, name.split("."), kind)
+        days = addressed(self._index, pattern, lenient=True)
+        return Reply({index_name(day): {"mappings": {"properties": properties}} for day in days})
+
+    def indices(self, call: Call) -> Reply:
+        """`_cat/indices`: text, or JSON with `?format=json`."""
+        rows = [
+            {
+                "health": "green",
+                "status": "open",
+                "index": index_name(day),
+                "uuid": day.name,
+                "pri": "1",
+                "rep": "0",
+                "docs.count": str(day.documents),
+                "docs.deleted": "0",
+                "store.size": f"{day.size_bytes()}b",
+                "pri.store.size": f"{day.size_bytes()}b",
+            }
+            for day in addressed(self._index, call.parts.get("index", ""), lenient=True)
+        ]
+        if "json" in call.params.get("format", ""):
+            return Reply(rows)
+        head = [list(rows[0])] if rows and call.flag("v") else []
+        return Reply("".join(" ".join(row) + "\n" for row in [*head, *(list(row.values()) for row in rows)]))
+
+    def resolve(self, call: Call) -> Reply:
+        names = [index_name(day) for day in addressed(self._index, call.parts.get("index", ""), lenient=True)]
+        return Reply(
+            {"indices": [{"name": one, "attributes": ["open"]} for one in names], "aliases": [], "data_streams": []}
+        )
+
+    def stats(self, call: Call) -> Reply:
+        found = {}
+        for day in addressed(self._index, call.parts.get("index", ""), lenient=True):
+            facts = {"docs": {"count": day.documents, "deleted": 0}, "store": {"size_in_bytes": day.size_bytes()}}
+            found[index_name(day)] = {"primaries": facts, "total": facts}
+        total = {
+            "docs": {"count": sum(one["total"]["docs"]["count"] for one in found.values()), "deleted": 0},
+            "store": {"size_in_bytes": sum(one["total"]["store"]["size_in_bytes"] for one in found.values())},
+        }
+        return Reply({"_shards": SHARDS, "_all": {"primaries": total, "total": total}, "indices": found})
+
+
+def _nest(properties: dict[str, Any], path: list[str], kind: str) -> None:
+    here = properties
+    for part in path[:-1]:
+        here = here.setdefault(part, {}).setdefault("properties", {})
+    leaf = here.setdefault(path[-1], {})
+    if "properties" not in leaf:
+        leaf["type"] = kind
+
+
+def _with_params(body: Any, params: dict[str, str]) -> Any:
+    """`?size=`, `?from=`, `?sort=`, `?_source=` stand for what the body leaves out."""
+    if not isinstance(body, dict):
+        return body
+    given = dict(body)
+    for name in ("size", "from"):
+        if name in params:
+            given.setdefault(name, params[name])
+    if "sort" in params:
+        given.setdefault("sort", params["sort"].split(","))
+    if "_source" in params:
+        shown = params["_source"]
+        given.setdefault("_source", shown == "true" if shown in {"true", "false"} else shown.split(","))
+    if "track_total_hits" in params:
+        given.setdefault("track_total_hits", params["track_total_hits"] != "false")
+    return given
+
+
+def _replaced(request: SearchRequest, also: tree.Query) -> SearchRequest:
+    return replace(request, query=tree.both(request.query, also))

@@ -1,0 +1,81 @@
+"""Receives HAProxy's access lines on a unix datagram socket. A full queue drops lines and counts them: a request never
+waits for its log line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+
+from kokiris.kernel.ids import new_id
+from kokiris.logs.collect.access_lines import document_of_access
+from kokiris.logs.collect.shipper import Shipment, Shipper
+
+log = logging.getLogger(__name__)
+
+QUEUE = 20_000
+BATCH = 2000
+GATHER_S = 0.2
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class AccessSocket(asyncio.DatagramProtocol):
+    """`run` until cancelled."""
+
+    def __init__(self, path: Path, *, infra: str, node: str, shipper: Shipper) -> None:
+        self._path = path
+        self._infra = infra
+        self._node = node
+        self._shipper = shipper
+        self._queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(QUEUE)
+        self._prefix = new_id()[:8]
+        self._number = 0
+        self.dropped = 0
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """One line, or several with line ends between."""
+        del addr
+        try:
+            self._queue.put_nowait((time.time_ns() // 1000, data))
+        except asyncio.QueueFull:
+            self.dropped += 1
+            if self.dropped.bit_count() == 1:
+                log.warning("%d access lines dropped: the index does not keep up", self.dropped)
+
+    async def run(self) -> None:
+        """Opens the socket anew (0600, for root's HAProxy before it drops privileges), receives and ships."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path.unlink(missing_ok=True)
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        receiver.setblocking(False)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        receiver.bind(str(self._path))
+        os.chmod(self._path, 0o660)  # noqa: PTH101 - the path of a bound socket
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=receiver)
+        try:
+            while True:
+                await self._ship_some()
+        finally:
+            transport.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    async def _ship_some(self) -> None:
+        first = await self._queue.get()
+        await asyncio.sleep(GATHER_S)
+        received = [first]
+        while len(received) < BATCH and not self._queue.empty():
+            received.append(self._queue.get_nowait())
+        shipments: list[Shipment] = []
+        for received_us, data in received:
+            for line in data.split(b"\n"):
+                document = document_of_access(line, received_us, infra=self._infra, node=self._node) if line else None
+                if document is not None:
+                    self._number += 1
+                    shipments.append(Shipment(f"{self._prefix}.r.{self._number:x}", document))
+        if shipments:
+            await self._shipper.ship(shipments)
