@@ -1,8 +1,11 @@
-"""The management token of a new infra: made once by `up`, known to the servers by its hash."""
+"""The two tokens of a new infra, made once by `up` and known to the servers by their hashes: the client's management
+token, and the operator's, which also opens namespace "platform"."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -11,6 +14,7 @@ from kokiris.access.tokens import new_token
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import StoreError
 from kokiris.kernel.files import write_secret
+from kokiris.kernel.names import PLATFORM
 from kokiris.store.contract import Condition, Store
 
 
@@ -37,20 +41,36 @@ def make_management_token(config: Config, layout: Layout, now_ns: int) -> str | 
     if layout.token_file.exists() and layout.token_hash.exists():
         return None
     token = new_token(f"{config.name} management", "management", now_ns)
-    variables = environment(config, layout, token.secret)
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    write_secret(layout.token_file, "".join(lines).encode())
+    _write(layout.token_file, environment(config, layout, token.secret))
     write_secret(layout.token_hash, msgspec.json.encode(token.record))
     return token.secret
 
 
-async def register_management_token(store: Store, keys: Keys, layout: Layout) -> None:
-    """Puts the token's record into the store unless it is there. Called by a server when it starts."""
-    if not layout.token_hash.exists():
-        return
-    record = msgspec.json.decode(layout.token_hash.read_bytes(), type=TokenRecord)
+def make_operator_token(config: Config, layout: Layout, now_ns: int) -> bool:
+    """Writes the operator token's file and hash file, to be read by the platform's own commands. False: it existed."""
+    if layout.operator_file.exists() and layout.operator_hash.exists():
+        return False
+    token = new_token(f"{config.name} operator", "operator", now_ns)
+    _write(layout.operator_file, environment(config, layout, token.secret) | {"NOMAD_NAMESPACE": PLATFORM})
+    write_secret(layout.operator_hash, msgspec.json.encode(token.record))
+    return True
+
+
+def _write(path: Path, variables: Mapping[str, str]) -> None:
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    write_secret(path, "".join(lines).encode())
+
+
+async def register_tokens(store: Store, keys: Keys, layout: Layout) -> None:
+    """Puts the tokens' records into the store unless they are there. Called by a server when it starts."""
+    for path in (layout.token_hash, layout.operator_hash):
+        if path.exists():
+            await _register(store, keys, msgspec.json.decode(path.read_bytes(), type=TokenRecord))
+
+
+async def _register(store: Store, keys: Keys, record: TokenRecord) -> None:
     key = keys.token(record.AccessorID)
     if await store.get(key) is None:
         result = await store.commit([Condition(key, 0)], {key: msgspec.msgpack.encode(record)})
         if not result.succeeded and await store.get(key) is None:
-            raise StoreError("the management token could not be registered in the store")
+            raise StoreError(f"the token {record.Name} could not be registered in the store")

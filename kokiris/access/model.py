@@ -15,7 +15,7 @@ class TokenRecord(msgspec.Struct, kw_only=True):
     AccessorID: str
     Name: str
     Type: str
-    """management or client."""
+    """management (the client's), operator (also sees namespace "platform"), or client."""
     SecretSHA256: str
     """Hex. Secrets are 128 random bits or more, so that one round of SHA-256 cannot be searched."""
     Policies: list[str] = msgspec.field(default_factory=list)

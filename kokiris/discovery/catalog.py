@@ -37,6 +37,7 @@ from kokiris.discovery.model import (
     UserEvent,
 )
 from kokiris.kernel.keys import parts
+from kokiris.kernel.names import PLATFORM
 from kokiris.kernel.topics import Topic, Topics
 from kokiris.store.contract import Event, Range
 
@@ -151,14 +152,18 @@ class Catalog:
         return next((status for status in ("critical", "warning") if status in found), "passing")
 
     def service_tags(self) -> dict[str, list[str]]:
-        """Every known service, declared ones included, with the union of its tags."""
+        """Every known service, declared ones included, with the union of its tags.
+
+        An add-on's declaration gives no tags: without an instance its address is answered by the platform itself.
+        """
         tags: dict[str, set[str]] = {name: set() for name in (*self._by_service, *self._declared_by_name)}
         for name, instances in self._by_service.items():
             for instance in instances.values():
                 tags[name].update(instance.Tags)
         for name, declared in self._declared_by_name.items():
             for one in declared.values():
-                tags[name].update(one.Tags)
+                if one.Namespace != PLATFORM:
+                    tags[name].update(one.Tags)
         return {name: sorted(of_name) for name, of_name in sorted(tags.items())}
 
     def kv_prefix_topic(self, prefix: str) -> Topic:

@@ -13,6 +13,9 @@ import msgspec
 
 from kokiris.kernel.keys import key, prefix
 
+NAMESPACE_META = "kokiris-namespace"
+"""Key of an instance's Meta as the API shows it: the platform's own namespace, for its instances; no other has it."""
+
 PASSING, WARNING, CRITICAL = "passing", "warning", "critical"
 
 

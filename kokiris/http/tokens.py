@@ -17,12 +17,19 @@ class Principal:
     accessor_id: str
     name: str
     kind: str
-    """"management", "client", or "node" (a node of the infra, by its certificate)."""
+    """"management" (the client's), "operator" (ours: namespace "platform" too), "client", or "node" (a node of the
+    infra, by its certificate)."""
     policies: tuple[str, ...] = ()
 
     @property
     def is_management(self) -> bool:
-        return self.kind == "management"
+        """Whether it opens the infra's doors: the client's token, and the operator's."""
+        return self.kind in {"management", "operator"}
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it also sees and changes the platform's own jobs."""
+        return self.kind == "operator"
 
 
 NODE = Principal(accessor_id="", name="node", kind="node")

@@ -15,6 +15,9 @@ _DOMAIN = re.compile(r"(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-
 RESERVED_CLIENTS = frozenset({"vip", "traefikadmin", "consul", "nomad", "pma", "registry", "kib", "platform"})
 """Words of the URL grammar: a client of that name would make two addresses the same."""
 
+PLATFORM = "platform"
+"""The namespace of the infra's own add-ons: its jobs may use the host, and tenants' tokens do not see it."""
+
 
 class Kind(StrEnum):
     """What an infra is for; the rules of `kokiris.infra.rules` depend on it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from kokiris.kernel.names import Addresses
+from kokiris.kernel.names import PLATFORM, Addresses
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.service import Service
 from kokiris.routing.configuration import Configuration, Platform, configure
@@ -24,7 +24,8 @@ def tag_warnings(job: Job, addresses: Addresses | None = None) -> list[str]:
 
     With `addresses`, taking over an address of the platform is told too.
     """
-    platform = platform_of(addresses) if addresses is not None else _NO_PLATFORM
+    tenants = job.Namespace != PLATFORM
+    platform = platform_of(addresses) if addresses is not None and tenants else _NO_PLATFORM
     found: list[str] = []
     catalog: dict[str, CatalogService] = {}
     for group, service in _services(job):

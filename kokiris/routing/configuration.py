@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kokiris.routing.model import (
+    ADD_ONS,
     INTERNAL,
     PROVIDER,
     CatalogService,
@@ -23,6 +24,9 @@ from kokiris.routing.model import (
 )
 from kokiris.routing.rules import hosts
 from kokiris.routing.tags import PREFIX, RouterTags, TagSet, read_tags
+
+HIGHEST = 2**63 - 1
+"""Above every priority that a tag may give; routers of add-ons stand above it by their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,18 @@ class Platform:
     services: tuple[Service, ...]
     hosts: frozenset[str]
     default_domain: str
+    claimable: frozenset[str] = frozenset()
+    """Those of `hosts` that instances of the platform's own jobs may answer for."""
 
 
 def configure(catalog: Mapping[str, CatalogService], platform: Platform, previous: Configuration) -> Configuration:
     """The configuration that `catalog` asks for. `previous` gives unchanged parts and last good versions."""
     parts = {
-        name: part
-        if (part := previous.parts.get(name)) is not None and part.catalog is service
-        else read_service(service, platform)
-        for name, service in catalog.items()
+        key: part
+        if (part := previous.parts.get(key)) is not None and part.catalog is service
+        else read_service(service, platform, of_add_on=of_add_on)
+        for service in catalog.values()
+        for key, of_add_on in _sides(service)
     }
     services = _merge_services(parts.values())
     routers = _merge_routers(parts.values())
@@ -77,20 +84,33 @@ def configure(catalog: Mapping[str, CatalogService], platform: Platform, previou
     return Configuration(routers, services, serving, problems, parts)
 
 
-def read_service(service: CatalogService, platform: Platform) -> Part:
-    """What one service of the catalog asks for."""
+def _sides(service: CatalogService) -> list[tuple[str, bool]]:
+    """(key of the part, whether it is the add-ons'): instances of an add-on and of a tenant's job of the same service
+    name never answer for each other."""
+    add_ons = any(one.platform for one in service.instances)
+    tenants = not add_ons or not all(one.platform for one in service.instances)
+    return [(service.name, False)] * tenants + [(f"{service.name}@{ADD_ONS}", True)] * add_ons
+
+
+def read_service(catalog_service: CatalogService, platform: Platform, *, of_add_on: bool = False) -> Part:
+    """What one service of the catalog asks for: its tenants' instances, or those of the platform's own jobs."""
+    service = catalog_service
+    if any(one.platform is not of_add_on for one in service.instances):
+        chosen = tuple(one for one in service.instances if one.platform is of_add_on)
+        service = replace(service, instances=chosen)
+    provider = ADD_ONS if of_add_on else PROVIDER
     tags = tags_in_force(service)
     asked = read_tags(tags, service.name, platform.default_domain)
     if not asked.enabled:
-        return Part(service, problems=asked.problems)
+        return Part(catalog_service, problems=asked.problems)
     conflict = _conflict(service, tags)
     routers = tuple(
         Router(
-            name=f"{router.name}@{PROVIDER}",
+            name=f"{router.name}@{provider}",
             rule=router.rule,
-            service=_qualified(router.service),
+            service=_qualified(router.service, provider),
             expression=router.expression,
-            priority=router.priority,
+            priority=router.priority + HIGHEST * of_add_on,
             entry_points=router.entry_points,
             tls=router.tls,
             source=service.name,
@@ -99,12 +119,12 @@ def read_service(service: CatalogService, platform: Platform) -> Part:
             problems=(
                 *router.problems,
                 *conflict,
-                *_reserved(router, platform),
+                *_reserved(router, platform.hosts - platform.claimable if of_add_on else platform.hosts),
             ),
         )
         for router in asked.routers
     )
-    return Part(service, routers, _services(service, asked, platform), asked.problems)
+    return Part(catalog_service, routers, _services(service, asked, platform, provider), asked.problems)
 
 
 def tags_in_force(service: CatalogService) -> tuple[str, ...]:
@@ -134,7 +154,7 @@ def _conflict(service: CatalogService, tags: tuple[str, ...]) -> tuple[Problem, 
     )
 
 
-def _reserved(router: RouterTags, platform: Platform) -> tuple[Problem, ...]:
+def _reserved(router: RouterTags, reserved: frozenset[str]) -> tuple[Problem, ...]:
     named = hosts(router.expression) if router.expression is not None else []
     return tuple(
         error(
@@ -143,15 +163,15 @@ def _reserved(router: RouterTags, platform: Platform) -> tuple[Problem, ...]:
             "Use a domain name of your own.",
         )
         for host in named
-        if host in platform.hosts
+        if host in reserved
     )
 
 
-def _qualified(name: str) -> str:
-    return name if not name or "@" in name else f"{name}@{PROVIDER}"
+def _qualified(name: str, provider: str) -> str:
+    return name if not name or "@" in name else f"{name}@{provider}"
 
 
-def _services(service: CatalogService, asked: TagSet, platform: Platform) -> tuple[Service, ...]:
+def _services(service: CatalogService, asked: TagSet, platform: Platform, provider: str) -> tuple[Service, ...]:
     made = []
     for wanted in asked.services:
         up: list[Server] = []
@@ -172,7 +192,7 @@ def _services(service: CatalogService, asked: TagSet, platform: Platform) -> tup
             )
         made.append(
             Service(
-                name=f"{wanted.name}@{PROVIDER}",
+                name=f"{wanted.name}@{provider}",
                 source=service.name,
                 scheme=wanted.scheme,
                 servers=tuple(up),
@@ -251,7 +271,7 @@ def _checked(router: Router, services: Mapping[str, Service]) -> Router:
     if router.protocol != "http" or not router.service:
         return router
     service = services.get(router.service)
-    if service is None:
+    if service is None or (router.service.endswith(f"@{ADD_ONS}") and not router.name.endswith(f"@{ADD_ONS}")):
         tag = f"{PREFIX}http.routers.{router.name.partition('@')[0]}.service"
         known = ", ".join(sorted(name.partition("@")[0] for name in services)[:10])
         missing = error(

@@ -19,6 +19,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from kokiris.discovery.model import NAMESPACE_META
+from kokiris.kernel.names import PLATFORM
 from kokiris.routing.model import CatalogService, Instance
 from kokiris.routing.tags import any_routing
 
@@ -183,6 +185,7 @@ def instances_of(entries: list[dict[str, Any]]) -> tuple[Instance, ...]:
                 tags=tuple(service.get("Tags") or ()),
                 healthy=all(check["Status"] in HEALTHY for check in entry.get("Checks") or ()),
                 created=int(service.get("CreateIndex") or 0),
+                platform=(service.get("Meta") or {}).get(NAMESPACE_META) == PLATFORM,
             )
         )
     return tuple(sorted(found, key=lambda one: one.id))

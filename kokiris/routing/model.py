@@ -11,6 +11,8 @@ PROVIDER = "consulcatalog"
 """Names are qualified as Traefik's: `web@consulcatalog`."""
 INTERNAL = "internal"
 """The provider of the platform's own routers."""
+ADD_ONS = "platform"
+"""The provider of what the platform's own jobs (its add-ons) ask for by their tags."""
 
 ENTRY_POINTS = ("web", "websecure")
 
@@ -108,6 +110,8 @@ class Instance:
     tags: tuple[str, ...]
     healthy: bool
     created: int = 0
+    platform: bool = False
+    """Of a job of the platform's own, which may have the platform's addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from kokiris.kernel.names import Addresses
-from kokiris.routing.configuration import Platform
+from kokiris.routing.configuration import HIGHEST, Platform
 from kokiris.routing.model import INTERNAL, Router, Service
-from kokiris.routing.rules import Matcher
+from kokiris.routing.rules import And, Matcher, Or
 
-HIGHEST = 2**63 - 1
-"""Above every priority that a tag may give."""
+ABOVE_ADD_ONS = 2**64 - 1
+"""Above the routers of add-ons."""
 
 
 def platform_of(addresses: Addresses) -> Platform:
-    """Routers for the seven addresses; each backend is a fixed one of the configuration."""
+    """Routers for the seven addresses; each backend is a fixed one of the configuration. An add-on's own routers come
+    before the "addon" backend, which says that it is not enabled."""
     words = (
         ("nomad", addresses.nomad, "nomad"),
         ("consul", addresses.consul, "consul"),
@@ -34,7 +35,28 @@ def platform_of(addresses: Addresses) -> Platform:
         )
         for name, host, backend in words
     )
-    backends = dict.fromkeys(backend for _, _, backend in words)
+    routers += (_registry_doors(addresses.registry),)
+    backends = dict.fromkeys([*(backend for _, _, backend in words), "registry"])
     services = tuple(Service(f"{backend}@{INTERNAL}", source=INTERNAL, backend=backend) for backend in backends)
     name = addresses.name
-    return Platform(routers, services, frozenset(addresses.hosts()), f"{name.infra}.{name.client}.{addresses.domain}")
+    return Platform(
+        routers,
+        services,
+        frozenset(addresses.hosts()),
+        f"{name.infra}.{name.client}.{addresses.domain}",
+        claimable=frozenset(host for _, host, backend in words if backend == "addon"),
+    )
+
+
+def _registry_doors(host: str) -> Router:
+    """Tokens and management of the registry are ours; every other path of its address is its container's."""
+    paths = Or((Matcher("Path", ("/token",)), Matcher("PathPrefix", ("/api/",))))
+    return Router(
+        name=f"registry-doors@{INTERNAL}",
+        rule=f"Host(`{host}`) && (Path(`/token`) || PathPrefix(`/api/`))",
+        service=f"registry@{INTERNAL}",
+        expression=And((Matcher("Host", (host,)), paths)),
+        priority=ABOVE_ADD_ONS,
+        tls=True,
+        source=INTERNAL,
+    )

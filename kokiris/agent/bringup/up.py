@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from kokiris.access.authority import new_authority, utc_now
-from kokiris.access.bootstrap import make_management_token
+from kokiris.access.bootstrap import make_management_token, make_operator_token
 from kokiris.access.node_certificate import renew
 from kokiris.agent.bringup.preflight import check_machine
 from kokiris.agent.processes import read_pid
@@ -104,6 +104,9 @@ def _write_files(report: UpReport) -> None:
     report.secret = make_management_token(config, layout, wall_ns())
     if report.secret is not None:
         report.changes.append("management token")
+    if make_operator_token(config, layout, wall_ns()):
+        report.changes.append("operator token")
+    layout.addons.mkdir(exist_ok=True, mode=0o711)
 
 
 def _write_hosts(report: UpReport) -> None:

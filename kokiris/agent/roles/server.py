@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from kokiris.access.bootstrap import register_management_token
+from kokiris.access.bootstrap import register_tokens
 from kokiris.access.issuing import Certificates, TokenCheck
 from kokiris.access.model import Keys as AccessKeys
 from kokiris.access.tls import client_context, listener_files
@@ -35,7 +35,15 @@ from kokiris.orchestrator.core.core import Core
 from kokiris.orchestrator.internal.app import make_internal_app
 from kokiris.orchestrator.internal.variables import TaskVariables
 from kokiris.orchestrator.keys import Keys
+from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.state import State
+from kokiris.registry.accounts import Accounts
+from kokiris.registry.api.app import make_registry_app
+from kokiris.registry.api.node import NodeCredential
+from kokiris.registry.layout import RegistryLayout, issuer, server_address
+from kokiris.registry.model import Keys as RegistryKeys
+from kokiris.registry.service import RegistryService
+from kokiris.registry.tokenserver import Issuing
 from kokiris.routing.advice import tag_warnings
 from kokiris.store.contract import Condition, Store
 from kokiris.store.election import Leadership
@@ -62,6 +70,7 @@ class _Views:
     tokens: TokenTable
     core: Core
     variables: VariableWriter
+    registry: RegistryService
     followers: tuple[Follower, ...]
 
 
@@ -73,7 +82,7 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         stack.push_async_callback(store.close)
         leadership = Leadership(store, key(config.client, config.infra, "leader"), config.node_name, LEADER_TTL_S)
         views = _views(config, layout, store, leadership)
-        await register_management_token(store, AccessKeys(config.client, config.infra), layout)
+        await register_tokens(store, AccessKeys(config.client, config.infra), layout)
         for follower in views.followers:
             await follower.start()
             stack.push_async_callback(follower.stop)
@@ -129,8 +138,35 @@ def _views(config: Config, layout: Layout, store: Store, leadership: Leadership)
     )
     writer = CatalogWriter(store, catalog, catalog_keys, of_catalog.wait_for)
     variables = VariableWriter(store, table, of_variables.wait_for, wall_ns)
-    followers = (of_state, of_catalog, of_tokens, of_variables)
-    return _Views(state, catalog, writer, tokens, core, variables, followers)
+    registry, of_registry = _registry(config, layout, store, state, tokens)
+    followers = (of_state, of_catalog, of_tokens, of_variables, of_registry)
+    return _Views(state, catalog, writer, tokens, core, variables, registry, followers)
+
+
+def _registry(
+    config: Config, layout: Layout, store: Store, state: State, tokens: TokenTable
+) -> tuple[RegistryService, Follower]:
+    accounts = Accounts(RegistryKeys(config.client))
+    follower = Follower(store, accounts.root, accounts.load, accounts.apply)
+
+    def jobs() -> list[Job]:
+        running = (state.job_of(alloc) for alloc in list(state.allocs.values()) if not alloc.terminal())
+        return [*state.jobs.values(), *(job for job in running if job is not None)]
+
+    files = RegistryLayout(layout)
+    service = RegistryService(
+        client=config.client,
+        issuing=Issuing(server_address(config), issuer(config)),
+        keys=files.keys,
+        storage=files.storage,
+        store=store,
+        accounts=accounts,
+        wait_for=follower.wait_for,
+        infra_tokens=tokens,
+        token_lives=lambda accessor_id: any(one.AccessorID == accessor_id for one in tokens.tokens()),
+        jobs=jobs,
+    )
+    return service, follower
 
 
 def _facts(config: Config) -> AgentFacts:
@@ -163,12 +199,13 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         tokens=views.tokens,
         identity=identity,
         variable_store=views.variables,
-        tag_warnings=lambda job: tag_warnings(job, config.addresses),
+        tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.missing_images(job)],
     )
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
     return [
         HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
         HttpServer(asgi(consul), host=config.bind_address, port=config.ports.consul),
+        HttpServer(asgi(make_registry_app(views.registry)), host=config.bind_address, port=config.ports.registry),
     ]
 
 
@@ -178,6 +215,9 @@ def _rpc_listener(config: Config, layout: Layout, views: _Views) -> HttpServer:
     internal.add_route("/internal/v1/node/{node_id}/variables", TaskVariables(views.core, views.variables))
     internal.add_route("/internal/v1/certificates", Certificates(layout))
     internal.add_route("/internal/v1/token", TokenCheck(views.tokens))
+    internal.add_route(
+        "/internal/v1/registry/credential", NodeCredential(views.registry, views.core.nodes.check_secret)
+    )
     add_discovery_routes(internal, views.catalog, ReleaseLedger(views.catalog))
     consul = make_consul_app(views.catalog, views.writer, _facts(config), None)
     app = _by_prefix("/internal/", asgi(internal), asgi(consul))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kokiris.discovery.catalog import Catalog
-from kokiris.discovery.model import CheckState, NodeEntry, ServiceInstance
+from kokiris.discovery.model import NAMESPACE_META, CheckState, NodeEntry, ServiceInstance
+from kokiris.kernel.names import PLATFORM
 
 SERF_HEALTH = "serfHealth"
 
@@ -23,6 +24,14 @@ def node(entry: NodeEntry) -> dict[str, Any]:
     }
 
 
+def meta(one: ServiceInstance) -> dict[str, str]:
+    """An instance's Meta. The reserved key says what only the orchestrator can have written, whatever the instance's
+    own Meta says: routing lets the platform's instances have the platform's addresses by it."""
+    if one.Namespace == PLATFORM:
+        return {**one.Meta, NAMESPACE_META: PLATFORM}
+    return {key: value for key, value in one.Meta.items() if key != NAMESPACE_META}
+
+
 def service(one: ServiceInstance) -> dict[str, Any]:
     """As in /v1/health/service and /v1/catalog/node."""
     return {
@@ -31,7 +40,7 @@ def service(one: ServiceInstance) -> dict[str, Any]:
         "Tags": one.Tags,
         "Address": one.Address,
         "TaggedAddresses": one.TaggedAddresses,
-        "Meta": one.Meta,
+        "Meta": meta(one),
         "Port": one.Port,
         "Weights": one.Weights,
         "EnableTagOverride": one.EnableTagOverride,
@@ -68,7 +77,7 @@ def catalog_service(one: ServiceInstance, of_node: NodeEntry) -> dict[str, Any]:
         "ServiceAddress": one.Address,
         "ServiceTaggedAddresses": one.TaggedAddresses,
         "ServiceWeights": one.Weights,
-        "ServiceMeta": one.Meta,
+        "ServiceMeta": meta(one),
         "ServicePort": one.Port,
         "ServiceEnableTagOverride": one.EnableTagOverride,
         "ServiceProxy": {"Mode": "", "MeshGateway": {}, "Expose": {}},

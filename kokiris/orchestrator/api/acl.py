@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ def _wire(record: TokenRecord, secret: str | msgspec.UnsetType) -> ACLToken:
         AccessorID=record.AccessorID,
         SecretID=secret,
         Name=record.Name,
-        Type=record.Type,
+        Type="management" if record.Type == "operator" else record.Type,
         Policies=record.Policies or None,
         CreateTime=rfc3339(record.CreateTime),
         ExpirationTime=expires,
@@ -30,8 +31,15 @@ def _wire(record: TokenRecord, secret: str | msgspec.UnsetType) -> ACLToken:
     )
 
 
+def _shown(call: Call) -> Sequence[TokenRecord]:
+    """The tokens the caller may know of: the operator's are nobody else's business."""
+    principal = call.principal or call.identify()
+    every = principal is not None and principal.is_operator
+    return [one for one in call.context.tokens.tokens() if every or one.Type != "operator"]
+
+
 def _record(call: Call, accessor_id: str) -> TokenRecord | None:
-    return next((one for one in call.context.tokens.tokens() if one.AccessorID == accessor_id), None)
+    return next((one for one in _shown(call) if one.AccessorID == accessor_id), None)
 
 
 async def own_token(call: Call) -> ACLToken:
@@ -53,7 +61,7 @@ async def own_token(call: Call) -> ACLToken:
 async def list_tokens(call: Call) -> list[ACLToken]:
     """GET /v1/acl/tokens: without secrets."""
     prefix = uuid_prefix(call)
-    found = [_wire(one, msgspec.UNSET) for one in call.context.tokens.tokens() if one.AccessorID.startswith(prefix)]
+    found = [_wire(one, msgspec.UNSET) for one in _shown(call) if one.AccessorID.startswith(prefix)]
     call.index = max((one.ModifyIndex for one in found), default=1) or 1
     if call.flag("reverse"):
         found.reverse()

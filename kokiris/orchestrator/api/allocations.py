@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kokiris.kernel.errors import NotFound, NotSupported
+from kokiris.kernel.names import PLATFORM
 from kokiris.orchestrator.api.alloc_lists import full, stubs
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.listing import by_creation, full_uuid, page, uuid_prefix
@@ -26,7 +27,7 @@ async def list_allocations(call: Call) -> bytes:
     topics = call.state.topics
     sources = (call.index, topics.index(("nodes",)), topics.index(("jobs",)))
     body: bytes = call.context.encodings.get(
-        ("allocations", call.namespace, resources, task_states),
+        ("allocations", call.namespace, call.hides(PLATFORM), resources, task_states),
         sources,
         lambda: stubs(call, _page(call, ""), resources=resources, task_states=task_states),
     )
@@ -34,11 +35,8 @@ async def list_allocations(call: Call) -> bytes:
 
 
 def _page(call: Call, prefix: str) -> list[Alloc]:
-    namespace = call.namespace
     found = [
-        alloc
-        for alloc in call.state.allocs.values()
-        if alloc.ID.startswith(prefix) and namespace in {"*", alloc.Segment.Namespace}
+        alloc for alloc in call.state.allocs.values() if alloc.ID.startswith(prefix) and call.sees(alloc.Namespace)
     ]
     return page(call, found, by_creation, lambda alloc: full(call, alloc))
 

@@ -15,16 +15,21 @@ from kokiris.http.app import JSON_TYPE, read_body
 from kokiris.http.blocking import block
 from kokiris.http.tokens import Principal, secret_of
 from kokiris.kernel import wire
-from kokiris.kernel.errors import BadInput, Unauthenticated
+from kokiris.kernel.errors import BadInput, Forbidden, Unauthenticated
+from kokiris.kernel.names import PLATFORM
 from kokiris.kernel.topics import Topic, Topics
 from kokiris.orchestrator.api.context import ApiContext
+from kokiris.orchestrator.api.tenancy import Reads, TenantView
 from kokiris.orchestrator.core.refusal import Refused
-from kokiris.orchestrator.state import State
 
 T = TypeVar("T")
 Handler = Callable[["Call"], Awaitable[Any]]
 
 DEFAULT_NAMESPACE = "default"
+NO_NAMESPACE = f"{PLATFORM}\0"
+"""Asked for in place of a hidden one: no namespace is called so, so that it is answered as any that does not exist."""
+READING_POSTS = frozenset({"/v1/search", "/v1/search/fuzzy", "/v1/jobs/statuses", "/v1/jobs/parse"})
+"""Paths whose POST changes nothing."""
 GZIP_FROM_BYTES = 2048
 OFF_LOOP_FROM_BYTES = 128 * 1024
 """Bodies of this size are compressed in a thread: milliseconds that would hold up everyone else."""
@@ -63,7 +68,8 @@ class Call:
         self.req = req
         self.resp = resp
         self.params = params
-        self.state: State = context.commands.state
+        self.state: Reads = TenantView(context.commands.state)
+        """What the caller may see of the state."""
         self.principal: Principal | None = None
         self.index = 0
         """What `X-Nomad-Index` says; 0: no such header."""
@@ -71,10 +77,19 @@ class Call:
     # ---- who and what ------------------------------------------------------------------------------------------
 
     def authorize(self) -> None:
-        """Raises Unauthenticated (403, "Permission denied") unless a management token came along."""
-        self.principal = self.identify()
-        if self.principal is None or not self.principal.is_management:
+        """Raises Unauthenticated (403, "Permission denied") unless a management token came along, and for a write into
+        a namespace that is not the caller's."""
+        self.admit(self.identify())
+        if self.req.method != "GET" and self.req.path not in READING_POSTS:
+            self.refuse_hidden(self.query("namespace"))
+
+    def admit(self, principal: Principal | None) -> None:
+        """From now on the call is `principal`'s. Raises Unauthenticated unless it is a management token's."""
+        if principal is None or not principal.is_management:
             raise Unauthenticated("Permission denied")
+        self.principal = principal
+        if principal.is_operator:
+            self.state = self.context.commands.state
 
     def identify(self) -> Principal | None:
         """Whose token came along; None without a valid one."""
@@ -118,12 +133,26 @@ class Call:
 
     @property
     def namespace(self) -> str:
-        return self.query("namespace", DEFAULT_NAMESPACE)
+        """The namespace asked for, "*" for all; one that the caller does not see is replaced by one that cannot be."""
+        asked = self.query("namespace", DEFAULT_NAMESPACE)
+        return NO_NAMESPACE if self.hides(asked) else asked
 
     def sees(self, namespace: str) -> bool:
-        """Whether a list answers objects of `namespace`: the one asked for, or any with `*`."""
+        """Whether a list answers objects of `namespace`: the one asked for, or any with `*` that the caller may see."""
         asked = self.namespace
-        return asked in {"*", namespace}
+        return asked == namespace or (asked == "*" and not self.hides(namespace))
+
+    def hides(self, namespace: str) -> bool:
+        """Whether `namespace` does not exist for the caller."""
+        return namespace == PLATFORM and (self.principal is None or not self.principal.is_operator)
+
+    def refuse_hidden(self, namespace: str) -> None:
+        """Raises Forbidden for a write into a namespace that does not exist for the caller."""
+        if self.hides(namespace):
+            raise Forbidden(
+                "Permission denied",
+                next_step=f'Namespace "{PLATFORM}" holds the infra\'s own add-ons; use a namespace of your own.',
+            )
 
     async def body(self, as_type: type[T]) -> T:
         """The body, decoded as Go would. Raises BadInput ("Request body is empty"), TooLarge."""

@@ -8,10 +8,10 @@ import msgspec
 
 from kokiris.kernel.topics import Topic
 from kokiris.orchestrator.api.cache import Encodings
+from kokiris.orchestrator.api.tenancy import Reads
 from kokiris.orchestrator.core.derive import job_status, job_summary
 from kokiris.orchestrator.model.job import Job
 from kokiris.orchestrator.model.summary import JobSummary
-from kokiris.orchestrator.state import State
 
 
 class JobNow(NamedTuple):
@@ -26,7 +26,7 @@ def job_topics(namespace: str, job_id: str) -> tuple[Topic, ...]:
     return (("job", namespace, job_id), ("job_allocs", namespace, job_id), ("job_evals", namespace, job_id))
 
 
-def job_now(state: State, kept: Encodings, job: Job) -> JobNow:
+def job_now(state: Reads, kept: Encodings, job: Job) -> JobNow:
     """`job` (the newest version) with status and summary."""
     name = (job.Namespace, job.ID)
     children = state.topics.index(("jobs",)) if job.Periodic or job.ParameterizedJob else 0
@@ -35,19 +35,19 @@ def job_now(state: State, kept: Encodings, job: Job) -> JobNow:
     return found
 
 
-def _derive(state: State, job: Job) -> JobNow:
+def _derive(state: Reads, job: Job) -> JobNow:
     allocs, evals = state.allocs_of_job(job.Namespace, job.ID), state.evals_of_job(job.Namespace, job.ID)
     children = children_of(state, job)
     summary = job_summary(job, allocs, evals, [status_of(state, child) for child in children])
     return JobNow(msgspec.structs.replace(job, Status=job_status(job, allocs, evals)), summary)
 
 
-def status_of(state: State, job: Job) -> str:
+def status_of(state: Reads, job: Job) -> str:
     """pending, running or dead."""
     return job_status(job, state.allocs_of_job(job.Namespace, job.ID), state.evals_of_job(job.Namespace, job.ID))
 
 
-def children_of(state: State, job: Job) -> list[Job]:
+def children_of(state: Reads, job: Job) -> list[Job]:
     """The jobs a periodic or parameterized job has launched."""
     if job.Periodic is None and job.ParameterizedJob is None:
         return []

@@ -14,7 +14,7 @@ import msgspec
 from falcon.asgi import WebSocket
 
 from kokiris.http.tokens import secret_of
-from kokiris.kernel.errors import BadInput, KokirisError, Unauthenticated
+from kokiris.kernel.errors import BadInput, KokirisError
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.client import _query, _silent, node_of_alloc
 from kokiris.orchestrator.api.context import ApiContext
@@ -74,8 +74,7 @@ class ExecEndpoint:
         if call.flag("ws_handshake"):
             secret = (await _handshake(ws)).auth_token
         principal = self._context.authenticator.authenticate(secret) if secret else None
-        if principal is None or not principal.is_management:
-            raise Unauthenticated("Permission denied")
+        call.admit(principal)
 
 
 async def _handshake(ws: WebSocket) -> _Handshake:

@@ -114,7 +114,7 @@ def registered(call: Call, result: JobResult, warnings: str = "") -> JobRegister
 def submitted(call: Call, raw: Mapping[str, Any] | None, of_request: str) -> Job:
     """The canonical form of a job as it was sent; its namespace: of the query, else of the request, else its own.
 
-    Raises BadInput when it is missing, has no id, or has another id than the path.
+    Raises BadInput when it is missing, has no id, or has another id than the path; Forbidden for another's namespace.
     """
     if raw is None:
         raise BadInput("Job must be specified")
@@ -123,6 +123,7 @@ def submitted(call: Call, raw: Mapping[str, Any] | None, of_request: str) -> Job
         raise BadInput("Job must have a valid ID")
     if call.params.get("job_id", job.ID) != job.ID:
         raise BadInput("Job ID does not match")
+    call.refuse_hidden(job.Namespace)
     return job
 
 

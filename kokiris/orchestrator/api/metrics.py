@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from kokiris.orchestrator.api.call import ANSWERED, Call
-from kokiris.orchestrator.state import State
+from kokiris.orchestrator.api.tenancy import Reads
 
 
 class Gauge(NamedTuple):
@@ -19,7 +19,7 @@ class Gauge(NamedTuple):
     labels: dict[str, str]
 
 
-def gauges(state: State, streams: int) -> list[Gauge]:
+def gauges(state: Reads, streams: int) -> list[Gauge]:
     """What is counted: objects by status, parked queries, this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     found = [

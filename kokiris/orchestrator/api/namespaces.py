@@ -55,11 +55,13 @@ async def write_namespace(call: Call) -> Any:
     namespace.Name = namespace.Name or name
     if not namespace.Name:
         raise BadInput("must specify a namespace name", next_step='Send it as "Name".')
+    call.refuse_hidden(namespace.Name)
     call.index = await call.context.commands.put_namespace(namespace)
     return EMPTY
 
 
 async def delete_namespace(call: Call) -> Any:
     """DELETE /v1/namespace/:name."""
+    call.refuse_hidden(call.params["name"])
     call.index = await call.context.commands.delete_namespace(call.params["name"])
     return EMPTY

@@ -19,6 +19,7 @@ import falcon.asgi
 from kokiris.http.app import read_body
 from kokiris.orchestrator.api.context import ApiContext
 from kokiris.orchestrator.api.derived import job_now
+from kokiris.orchestrator.api.tenancy import TenantView
 from kokiris.orchestrator.model.alloc import Alloc
 
 COOKIE = "kokiris_session"
@@ -150,7 +151,7 @@ def _sign_in(problem: str) -> str:
 
 
 def _overview(context: ApiContext) -> str:
-    state = context.state
+    state = TenantView(context.state)
     jobs = [job_now(state, context.encodings, job) for _, job in sorted(state.jobs.items())]
     rows = [
         f"<tr><td>{escape(now.job.Namespace)}</td><td>{_api('job', now.job.ID, now.job.Namespace)}</td>"

@@ -47,7 +47,8 @@ async def list_variables(call: Call) -> list[VariableMetadata]:
         call.index = 1
         return []
     await call.block(("variables",), of=variables.topics)
-    found = variables.metadata(call.namespace, call.query("prefix"))
+    every = variables.metadata(call.namespace, call.query("prefix"))
+    found = [one for one in every if not call.hides(one.Namespace)]
     return page(call, found, lambda one: (one.Namespace, one.Path) if call.namespace == "*" else (one.Path,))
 
 
@@ -69,6 +70,7 @@ async def write_variable(call: Call) -> Any:
     path = check_path(call.params["path"])
     check_not_reserved(path)
     namespace = call.query("namespace") or wanted.Namespace or DEFAULT_NAMESPACE
+    call.refuse_hidden(namespace)
     _check_namespace(call, namespace)
     operations = [one for one in _OPERATIONS if call.req.get_param(one) is not None]
     if len(operations) > 1:

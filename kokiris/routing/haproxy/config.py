@@ -39,6 +39,7 @@ class StaticConfig:
     nomad_port: int
     consul_port: int
     panel_port: int
+    registry_port: int
     http_port: int
     https_port: int
     threads: int = 0
@@ -167,6 +168,10 @@ backend panel
   {hold}
   http-request redirect location /dashboard/ code 302 if {{ path / /dashboard }}
   server panel {door}:{config.panel_port}
+
+backend registry
+  {hold}
+  server registry {door}:{config.registry_port}
 
 backend vip
   http-request return status 200 content-type "text/plain; charset=utf-8" string "This is the VIP of infra {name.infra} of client {name.client}. Point your domain names here.\\n"

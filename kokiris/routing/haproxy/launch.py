@@ -53,6 +53,7 @@ def initial_config(config: Config, layout: Layout, listeners: Listeners | None =
             nomad_port=config.ports.nomad,
             consul_port=config.ports.consul,
             panel_port=config.ports.panel,
+            registry_port=config.ports.registry,
             http_port=config.ports.http,
             https_port=config.ports.https,
             threads=threads,
