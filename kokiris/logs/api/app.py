@@ -74,6 +74,8 @@ class LogsApi:
                 ("GET HEAD", "/", self._info),
                 ("POST PUT", rf"(?:/{_INDEX})?/_bulk", self._bulk),
                 ("GET POST", rf"(?:/{_INDEX})?/_search", read(self._readers.search)),
+                ("GET POST", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.scroll)),
+                ("DELETE", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.end_scroll)),
                 ("GET POST", rf"(?:/{_INDEX})?/_msearch", read(self._readers.msearch)),
                 ("GET POST", rf"(?:/{_INDEX})?/_count", read(self._readers.count)),
                 ("GET POST", rf"(?:/{_INDEX})?/_field_caps", read(self._readers.field_caps)),

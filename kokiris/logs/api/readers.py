@@ -12,6 +12,7 @@ import msgspec
 from kokiris.http.tokens import Principal
 from kokiris.kernel.errors import KokirisError
 from kokiris.logs.api.call import Call, EsError, Reply, error_body
+from kokiris.logs.api.scroll import Scrolls
 from kokiris.logs.index.catalogue import merged
 from kokiris.logs.index.day import DayIndex
 from kokiris.logs.index.log_index import LogIndex
@@ -20,7 +21,7 @@ from kokiris.logs.query import tree
 from kokiris.logs.query.dsl import Context, parse_dsl
 from kokiris.logs.query.lucene import parse_lucene
 from kokiris.logs.search.aggregations import aggregate
-from kokiris.logs.search.hits import find, overlapping, rendered
+from kokiris.logs.search.hits import Hit, find, overlapping, rendered
 from kokiris.logs.search.request import SearchRequest, parse_search
 
 INDEX_PREFIX = "logs-"
@@ -63,17 +64,47 @@ class Readers:
 
     def __init__(self, index: LogIndex) -> None:
         self._index = index
+        self._scrolls = Scrolls()
 
     def search(self, call: Call) -> Reply:
-        return Reply(self._search(call.json(), call.parts.get("index", ""), call))
+        pattern = call.parts.get("index", "")
+        if "scroll" not in call.params:
+            return Reply(self._search(call.json(), pattern, call))
+        request = self._request(call.json(), pattern, call, lenient=True)
+        identifier, request = self._scrolls.begin(request, pattern, call.principal.accessor_id)
+        return Reply(self._scroll_page(identifier, request, pattern))
 
-    def _search(self, body: Any, pattern: str, call: Call, *, lenient: bool = False) -> dict[str, Any]:
-        started_s, now_us = time.perf_counter(), time.time_ns() // 1000
-        days = addressed(self._index, pattern, lenient=lenient or call.flag("ignore_unavailable"))
+    def scroll(self, call: Call) -> Reply:
+        """The next page of a search that was begun with `?scroll=`."""
+        given = call.json()
+        identifier = str(given.get("scroll_id") or call.params.get("scroll_id") or call.parts.get("id", ""))
+        found = self._scrolls.next(identifier, call.principal.accessor_id)
+        return Reply(self._scroll_page(identifier, found.request, found.pattern))
+
+    def end_scroll(self, call: Call) -> Reply:
+        given = call.json().get("scroll_id") or call.parts.get("id", "")
+        return Reply({"succeeded": True, "num_freed": self._scrolls.end(given if isinstance(given, list) else [given])})
+
+    def _scroll_page(self, identifier: str, request: SearchRequest, pattern: str) -> dict[str, Any]:
+        answer, hits = self._answer(request, pattern, lenient=True)
+        self._scrolls.advance(identifier, hits)
+        return {"_scroll_id": identifier, **answer}
+
+    def _request(self, body: Any, pattern: str, call: Call, *, lenient: bool) -> SearchRequest:
+        now_us = time.time_ns() // 1000
+        days = addressed(self._index, pattern, lenient=lenient)
         request = parse_search(_with_params(body, call.params), self._context(days, now_us))
         if "q" in call.params:
             request = _replaced(request, self._q(call, now_us))
-        request = _replaced(request, visible_to(call.principal))
+        return _replaced(request, visible_to(call.principal))
+
+    def _search(self, body: Any, pattern: str, call: Call, *, lenient: bool = False) -> dict[str, Any]:
+        lenient = lenient or call.flag("ignore_unavailable")
+        return self._answer(self._request(body, pattern, call, lenient=lenient), pattern, lenient=lenient)[0]
+
+    def _answer(self, request: SearchRequest, pattern: str, *, lenient: bool) -> tuple[dict[str, Any], list[Hit]]:
+        started_s, now_us = time.perf_counter(), time.time_ns() // 1000
+        days = addressed(self._index, pattern, lenient=lenient)
         hits, total = find(days, request, now_us)
         answer: dict[str, Any] = {"took": 0, "timed_out": False, "_shards": SHARDS, "hits": {}}
         if request.total:
@@ -82,11 +113,10 @@ class Readers:
         answer["hits"]["hits"] = [rendered(hit, request, index_name(hit.day)) for hit in hits]
         if request.aggregations:
             reached = overlapping(days, request.query)
-            answer["aggregations"] = aggregate(
-                reached, request.query, request.aggregations, self._context(days, now_us)
-            )
+            context = self._context(days, now_us)
+            answer["aggregations"] = aggregate(reached, request.query, request.aggregations, context)
         answer["took"] = int((time.perf_counter() - started_s) * 1000)
-        return answer
+        return answer, hits
 
     def msearch(self, call: Call) -> Reply:
         """Pairs of lines, header and body; each has its own answer, an error is one too."""

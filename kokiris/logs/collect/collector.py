@@ -1,7 +1,7 @@
 """The collector of one node: every task's output, from its files to the index.
 
-Positions are kept after the index has acknowledged; ids are made of file and offset, so that what is sent twice (after
-a crash in between) is kept once. A container never waits for any of this: the worker writes files, they are read from here.
+Positions are kept after the index has acknowledged; ids are made of file and offset, so that what is sent twice
+(after a crash in between) is kept once. A container never waits for any of this: its worker writes files.
 """
 
 from __future__ import annotations
