@@ -26,6 +26,8 @@ class Ports(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The routing panel, behind HAProxy."""
     logs: int = 9200
     """The log search's Elasticsearch API, behind HAProxy."""
+    registry: int = 5001
+    """Tokens and management of the client's registry, behind HAProxy."""
     etcd_client: int = 2379
     etcd_peer: int = 2380
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -135,3 +136,12 @@ def trust_registry(config: Config, layout: Layout, folder: Path = CERTIFICATE_FO
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     write_atomic(target, authority)
     return True
+
+
+def distrust_registry(config: Config, layout: Layout, folder: Path = CERTIFICATE_FOLDER) -> None:
+    """Undoes `trust_registry`, unless the file is about another infra's authority by now."""
+    target, authority = folder / server_address(config) / "ca.crt", layout.tls / "ca.pem"
+    if target.exists() and authority.exists() and target.read_bytes() == authority.read_bytes():
+        target.unlink()
+        with contextlib.suppress(OSError):
+            target.parent.rmdir()

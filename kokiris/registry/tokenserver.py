@@ -88,6 +88,11 @@ class TokenServer:
     def service(self) -> str:
         return self._issuing.service
 
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a registry to issue tokens for."""
+        return (self._keys.folder / "current").exists()
+
     def anonymous(self) -> Identity:
         """Whoever gives no credentials: pulls where it is configured, nothing else."""
         patterns = self._accounts.settings.AnonymousPull

@@ -87,6 +87,13 @@ class TaskVariableList(msgspec.Struct, kw_only=True):
     Variables: list[TaskVariable] = msgspec.field(default_factory=list)
 
 
+class RegistryCredential(msgspec.Struct, kw_only=True):
+    """What pulls one image of the client's registry; `RegistryToken` "" when the image is not of it."""
+
+    ServerAddress: str = ""
+    RegistryToken: str = msgspec.field(default="")
+
+
 class _HealthNode(msgspec.Struct, kw_only=True):
     Node: str = ""
     Address: str = ""
@@ -158,6 +165,14 @@ class Servers:
         """Returns once they are durable."""
         path = f"/internal/v1/node/{self._node_id}/allocs"
         await self._call("PUT", path, object, body={"Updates": list(updates)})
+
+    async def registry_auth(self, image: str) -> dict[str, str] | None:
+        """For the Docker Engine: this node's own right to pull `image`; None when it is of another registry."""
+        body = {"NodeID": self._node_id, "Image": image}
+        found = await self._call("POST", "/internal/v1/registry/credential", RegistryCredential, body=body)
+        if not found.RegistryToken:
+            return None
+        return {"serveraddress": found.ServerAddress, "registrytoken": found.RegistryToken}
 
     async def released(self, instances: Sequence[str], wait_s: float) -> None:
         """Returns when no edge sends requests to `instances` any more, or after `wait_s`."""

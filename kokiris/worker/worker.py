@@ -22,8 +22,8 @@ from kokiris.worker.allocs.network import PauseContainers
 from kokiris.worker.checks.probe import Prober
 from kokiris.worker.client import Servers
 from kokiris.worker.drivers.contract import Driver
-from kokiris.worker.drivers.docker import DockerDriver
-from kokiris.worker.drivers.engine import Engine
+from kokiris.worker.drivers.docker import DockerDriver, NodeAuth
+from kokiris.worker.drivers.engine import Engine, registry_of
 from kokiris.worker.drivers.raw_exec import RawExecDriver
 from kokiris.worker.identity import load_identity
 from kokiris.worker.node_api.app import make_node_app
@@ -66,7 +66,7 @@ class Worker:
         outbox = Outbox(servers.report)
         address = await self._advertised()
         drivers: dict[str, Driver] = {
-            "docker": DockerDriver(self._engine, self._label),
+            "docker": DockerDriver(self._engine, self._label, self._registry_auth(servers)),
             "raw_exec": RawExecDriver(),
         }
         around = Surroundings(
@@ -171,6 +171,15 @@ class Worker:
         log.warning("docker's bridge has no address: services of this node are reached at %s", LOOPBACK)
         return LOOPBACK
 
+    def _registry_auth(self, servers: Servers) -> NodeAuth:
+        """Servers are asked only for images of the client's own registry."""
+        own = f"{self._config.addresses.registry}{_port_suffix(self._config.ports.https)}"
+
+        async def auth(image: str) -> dict[str, str] | None:
+            return await servers.registry_auth(image) if registry_of(image) == own else None
+
+        return auth
+
     async def _renew(self, door: HttpServer, servers: Servers) -> None:
         """New connections use renewed certificates."""
         if self._listener_tls is None:
@@ -183,3 +192,7 @@ class Worker:
                 seen = now
                 door.reload_certificate()
                 await servers.renew_connections()
+
+
+def _port_suffix(https_port: int) -> str:
+    return "" if https_port == 443 else f":{https_port}"

@@ -20,6 +20,7 @@ from kokiris.infra.config import Config, Layout, load
 from kokiris.infra.hosts import rewrite, without_block
 from kokiris.infra.labels import INFRA_LABEL, infra_label
 from kokiris.kernel.errors import HostError
+from kokiris.registry.layout import distrust_registry
 
 AGENT_STOP_TIMEOUT_S = 90.0
 STOP_ORDER = ("worker", "edge", "dns", "server", "haproxy", "etcd", "dockerd")
@@ -54,6 +55,7 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
         if path.exists() and rewrite(path, without_block(path.read_text(), config.name)):
             done.append(f"names in {path}")
     if purge:
+        distrust_registry(config, layout)
         _purge(layout)
         done.append(f"data in {layout.root}")
     return done

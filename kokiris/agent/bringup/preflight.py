@@ -22,6 +22,7 @@ def wanted_ports(config: Config) -> dict[str, tuple[str, int]]:
     wanted: dict[str, tuple[str, int]] = {}
     if config.server:
         wanted |= {"nomad": (bind, ports.nomad), "consul": (bind, ports.consul), "rpc": (bind, ports.rpc)}
+        wanted["registry"] = (bind, ports.registry)
         if config.store.kind == "etcd" and not config.store.endpoints:
             wanted |= {"etcd": ("127.0.0.1", ports.etcd_client), "etcd peer": ("127.0.0.1", ports.etcd_peer)}
     if config.worker:

@@ -1,4 +1,4 @@
-"""`/api/v1/…` of the registry: for the infra's management token, in any place where Nomad's and Consul's clients put it."""
+"""`/api/v1/…` of the registry: for the infra's management token, wherever Nomad's and Consul's clients put it."""
 
 from __future__ import annotations
 

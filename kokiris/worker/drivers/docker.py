@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,19 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Starting is bound by CPU in dockerd: more at once only queue there."""
 
 
+NodeAuth = Callable[[str], Awaitable[dict[str, str] | None]]
+"""Image reference → what the engine is to authenticate with; None: nothing."""
+
+
 class DockerDriver:
     """See `drivers.contract.Driver`."""
 
     name = "docker"
 
-    def __init__(self, engine: Engine, infra_label: str) -> None:
+    def __init__(self, engine: Engine, infra_label: str, node_auth: NodeAuth | None = None) -> None:
+        """`node_auth` gives what this node may pull an image with when the job names no credentials of its own."""
         self._engine = engine
+        self._node_auth = node_auth
         self._infra_label = infra_label
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._pulling: dict[str, asyncio.Lock] = {}
@@ -126,7 +132,7 @@ class DockerDriver:
                 if present and not boolean(setup.config, "force_pull"):
                     return
                 say(f"Downloading image {reference}")
-                await self._engine.pull(reference, _auth(setup), _pull_timeout_s(setup))
+                await self._engine.pull(reference, await self._pull_auth(setup), _pull_timeout_s(setup))
         except Unavailable as error:
             raise StartFailed(error.message) from error
         except (EngineError, NotFound, Conflict) as error:
@@ -136,6 +142,19 @@ class DockerDriver:
             ) from error
         finally:
             self._pulling.pop(reference, None)
+
+    async def _pull_auth(self, setup: TaskSetup) -> dict[str, str] | None:
+        """The job's own credentials, else the node's: those go to the engine and nowhere else."""
+        given = _auth(setup)
+        if given is not None or self._node_auth is None:
+            return given
+        reference = text(setup.config, "image")
+        try:
+            return await self._node_auth(reference)
+        except Unavailable:
+            raise
+        except KokirisError as error:
+            raise EngineError(f"the servers gave no right to pull it: {error.message}") from error
 
     async def _load_archive(self, setup: TaskSetup) -> None:
         archive = text(setup.config, "load")
