@@ -54,7 +54,7 @@ class BackupFolder:
             raise HostError(f"the backup of {database} cannot be written: {error.strerror}") from error
         return backup
 
-    def list(self, database: str) -> Sequence[Backup]:
+    def all(self, database: str) -> Sequence[Backup]:
         """Whole ones, oldest first."""
         found = []
         for path in sorted((self._folder / database).glob(f"[0-9]*{_SUFFIX}")):
@@ -64,7 +64,7 @@ class BackupFolder:
 
     def find(self, database: str, file: str = "") -> Backup:
         """The one named, or the newest. Raises NotFound."""
-        backups = self.list(database)
+        backups = self.all(database)
         chosen = [one for one in backups if not file or one.File == file]
         if not chosen:
             raise NotFound(
@@ -105,7 +105,7 @@ class BackupFolder:
 
     def prune(self, database: str, keep: int) -> list[str]:
         """Deletes all but the newest `keep`; the names deleted."""
-        gone = [one.File for one in self.list(database)[: -keep or None]] if keep > 0 else []
+        gone = [one.File for one in self.all(database)[: -keep or None]] if keep > 0 else []
         for file in gone:
             path = self._folder / database / file
             path.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class _Frame(msgspec.Struct):
 
 
 class AllocationHost:
-    """MariaDB's allocation, through its worker's exec. `find` gives (node, allocation, task), or None when none runs."""
+    """MariaDB's allocation, through its worker's exec. `find` gives (node, allocation, task); None when none runs."""
 
     def __init__(self, dialer: Dialer, find: Callable[[], tuple[Node, str, str] | None]) -> None:
         self._dialer = dialer

@@ -65,15 +65,17 @@ class MariaDb:
             raise _refused(said, hide)
         return [line.split("\t") for line in out.decode(errors="replace").splitlines()]
 
-    async def dump(self, database: str) -> AsyncIterator[bytes]:
+    async def dump(self, database: str, *, whole: bool = True) -> AsyncIterator[bytes]:
         """The dump of one database, consistent at one moment, without names of databases in it.
 
-        Raises DatabaseError at its end unless it is whole.
+        Raises DatabaseError at its end unless it is whole; with `whole` False, what cannot be dumped (a view on a table
+        that is gone) is left out.
         """
         command = [
             "mariadb-dump", f"--defaults-extra-file={self._client_file}", "--single-transaction", "--quick",
             "--routines", "--triggers", "--events", "--hex-blob", "--skip-comments", "--no-autocommit",
-            "--skip-add-locks", "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database,
+            "--skip-add-locks", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
+            *([] if whole else ["--force"]), database,
         ]  # fmt: skip
         said = b""
         async with self._host.run(command) as session:
@@ -83,7 +85,7 @@ class MariaDb:
                     yield data
                 else:
                     said += data[: _MESSAGE_LIMIT - len(said)]
-            if session.exit_code != 0:
+            if whole and session.exit_code != 0:
                 raise _refused(said)
 
     async def load(self, database: str, account: Account, dump: AsyncIterator[bytes]) -> None:

@@ -27,8 +27,8 @@ def create(database: str, user: str, password: str) -> str:
     """A database, and an account that may do everything in it and nothing elsewhere."""
     return "\n".join(
         (
-            f"CREATE DATABASE {name(database)} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
-            f"CREATE USER {account(user)} IDENTIFIED BY {text(password)};",
+            f"CREATE DATABASE IF NOT EXISTS {name(database)} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
+            f"CREATE OR REPLACE USER {account(user)} IDENTIFIED BY {text(password)};",
             grant(database, user),
         )
     )
