@@ -9,7 +9,7 @@ from kokiris.addons.model import AddOn
 from kokiris.kernel.errors import BadInput
 
 WHERE = {
-    "registry": "kokiris.addons.first:REGISTRY",
+    "registry": "kokiris.registry.addon:REGISTRY",
     "mariadb": "kokiris.addons.first:MARIADB",
     "phpmyadmin": "kokiris.addons.first:PHPMYADMIN",
 }

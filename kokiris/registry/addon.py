@@ -1,0 +1,44 @@
+"""The registry as an add-on: what `kokiris addon enable registry` does around its job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kokiris.addons.model import AddOn, Folder, Site
+from kokiris.kernel.names import Addresses
+from kokiris.registry.layout import GROUP_ID, USER_ID, distrust_registry, prepare, trust_registry
+
+
+def _host(addresses: Addresses) -> str:
+    return addresses.registry
+
+
+def _variables(site: Site) -> Mapping[str, str]:
+    return {"host": site.config.addresses.registry}
+
+
+def _prepare(site: Site) -> None:
+    prepare(site.config, site.layout)
+    if trust_registry(site.config, site.layout):
+        site.say("this node's Docker Engine trusts the registry")
+
+
+def _removed(site: Site) -> None:
+    distrust_registry(site.config, site.layout)
+
+
+REGISTRY = AddOn(
+    name="registry",
+    title="Docker registry",
+    images={"image": "registry"},
+    host=_host,
+    probe="/v2/",
+    folders=(
+        Folder("keys", 0, 0, 0o700),
+        Folder("config", 0, GROUP_ID, 0o750),
+        Folder("blobs", USER_ID, GROUP_ID, 0o750),
+    ),
+    variables=_variables,
+    prepare=_prepare,
+    removed=_removed,
+)
