@@ -15,6 +15,9 @@ from kokiris.access.issuing import Certificates, TokenCheck
 from kokiris.access.model import Keys as AccessKeys
 from kokiris.access.tls import client_context, listener_files
 from kokiris.access.tokens import TokenTable
+from kokiris.databases.api import add_database_routes
+from kokiris.databases.databases import Databases
+from kokiris.databases.serving import make_databases
 from kokiris.discovery.api.app import make_consul_app
 from kokiris.discovery.api.context import AgentFacts
 from kokiris.discovery.api.internal import add_discovery_routes
@@ -70,6 +73,7 @@ class _Views:
     tokens: TokenTable
     core: Core
     variables: VariableWriter
+    databases: Databases
     registry: RegistryService
     followers: tuple[Follower, ...]
 
@@ -81,14 +85,14 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         store = await _open(config, layout)
         stack.push_async_callback(store.close)
         leadership = Leadership(store, key(config.client, config.infra, "leader"), config.node_name, LEADER_TTL_S)
-        views = _views(config, layout, store, leadership)
+        dialer = NodeDialer(lambda: client_context(layout))
+        stack.push_async_callback(dialer.close)
+        views = _views(config, layout, store, leadership, dialer)
         await register_tokens(store, AccessKeys(config.client, config.infra), layout)
         for follower in views.followers:
             await follower.start()
             stack.push_async_callback(follower.stop)
-        dialer = NodeDialer(lambda: client_context(layout))
-        stack.push_async_callback(dialer.close)
-        duties = _LeaderDuties(views.core, Upkeep(views.writer))
+        duties = _LeaderDuties(views.core, Upkeep(views.writer).run, views.databases.run_schedules)
         leading = leadership.start(duties.begin, duties.end)
         stack.push_async_callback(leadership.stop)
         rpc = _rpc_listener(config, layout, views)
@@ -118,7 +122,7 @@ async def _open(config: Config, layout: Layout) -> Store:
     )
 
 
-def _views(config: Config, layout: Layout, store: Store, leadership: Leadership) -> _Views:
+def _views(config: Config, layout: Layout, store: Store, leadership: Leadership, dialer: NodeDialer) -> _Views:
     keys, catalog_keys = Keys(config.client, config.infra), CatalogKeys(config.client, config.infra)
     state, catalog = State(keys.root), Catalog(catalog_keys.root)
     tokens = TokenTable(AccessKeys(config.client, config.infra).root)
@@ -139,8 +143,17 @@ def _views(config: Config, layout: Layout, store: Store, leadership: Leadership)
     writer = CatalogWriter(store, catalog, catalog_keys, of_catalog.wait_for)
     variables = VariableWriter(store, table, of_variables.wait_for, wall_ns)
     registry, of_registry = _registry(config, layout, store, state, tokens)
-    followers = (of_state, of_catalog, of_tokens, of_variables, of_registry)
-    return _Views(state, catalog, writer, tokens, core, variables, registry, followers)
+    databases, of_databases = make_databases(
+        config,
+        layout,
+        store=store,
+        variables=variables,
+        dialer=dialer,
+        allocs_of_job=state.allocs_of_job,
+        node_of=state.nodes.get,
+    )
+    followers = (of_state, of_catalog, of_tokens, of_variables, of_registry, of_databases)
+    return _Views(state, catalog, writer, tokens, core, variables, databases, registry, followers)
 
 
 def _registry(
@@ -201,6 +214,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         variable_store=views.variables,
         tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.missing_images(job)],
     )
+    add_database_routes(nomad, views.databases, views.tokens)
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
     return [
         HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
@@ -227,20 +241,21 @@ def _rpc_listener(config: Config, layout: Layout, views: _Views) -> HttpServer:
 class _LeaderDuties:
     """What the server that leads does besides serving: between `begin` and `end`."""
 
-    def __init__(self, core: Core, upkeep: Upkeep) -> None:
+    def __init__(self, core: Core, *duties: Callable[[], Awaitable[None]]) -> None:
+        """`duties` run for ever, until cancelled."""
         self._core = core
-        self._upkeep = upkeep
-        self._keeping: asyncio.Task[None] | None = None
+        self._duties = duties
+        self._running: list[asyncio.Future[None]] = []
 
     async def begin(self, fence: Condition) -> None:
         await self._core.lead(fence)
-        self._keeping = asyncio.create_task(self._upkeep.run(), name="leader upkeep")
+        self._running = [asyncio.ensure_future(duty()) for duty in self._duties]
 
     async def end(self) -> None:
-        keeping, self._keeping = self._keeping, None
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+        running, self._running = self._running, []
+        for duty in running:
+            duty.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._core.follow()
 
 
