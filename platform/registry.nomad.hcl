@@ -1,44 +1,64 @@
-# The client's registry: CNCF Distribution, its tokens by kokiris (kokiris/registry). Put up by `kokiris addon enable registry`.
+# The client's private Docker registry: CNCF Distribution; kokiris signs the tokens it accepts (kokiris/registry).
 
 variable "image" {
   type = string
 }
 
 variable "data" {
-  type = string
+  type        = string
+  description = "The add-on's folder on the node."
 }
 
 variable "host" {
   type = string
 }
 
+variable "node" {
+  type        = string
+  description = "The node that holds the data."
+}
+
 job "registry" {
-  namespace = "platform"
-  type      = "service"
+  namespace   = "platform"
+  datacenters = ["*"]
+  type        = "service"
+  priority    = 90
+
+  constraint {
+    attribute = "${node.unique.name}"
+    value     = var.node
+  }
+
+  update {
+    max_parallel     = 1
+    min_healthy_time = "1s"
+    healthy_deadline = "2m"
+  }
 
   group "registry" {
-    # One process writes one folder; its successor starts when it has ended.
-    count = 1
-
     network {
       mode = "bridge"
-      port "http" { to = 5000 }
+      port "http" {
+        to = 5000
+      }
     }
 
-    update {
-      min_healthy_time = "1s"
-      healthy_deadline = "2m"
+    restart {
+      attempts = 10
+      interval = "5m"
+      delay    = "2s"
+      mode     = "delay"
     }
 
     service {
       name = "registry"
       port = "http"
+
       tags = [
         "traefik.enable=true",
         "traefik.http.routers.registry.rule=Host(`${var.host}`)",
-        "traefik.http.routers.registry.entrypoints=websecure",
-        "traefik.http.routers.registry.tls=true",
       ]
+
       check {
         type     = "http"
         path     = "/"
@@ -47,23 +67,27 @@ job "registry" {
       }
     }
 
-    task "registry" {
-      driver       = "docker"
-      kill_timeout = "30s"
+    task "distribution" {
+      driver = "docker"
 
       config {
-        image    = var.image
-        ports    = ["http"]
-        cap_drop = ["all"]
+        image = var.image
+        ports = ["http"]
         volumes = [
           "${var.data}/config:/etc/registry:ro",
           "${var.data}/blobs:/var/lib/registry",
         ]
+        readonly_rootfs = true
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
       }
 
+      # A push that is under way may end.
+      kill_timeout = "30s"
+
       resources {
-        cpu    = 100
-        memory = 128
+        cpu    = 200
+        memory = 256
       }
     }
   }

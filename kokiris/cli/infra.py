@@ -70,6 +70,8 @@ def up_command(**given: Any) -> None:
         ),
         hosts_file="" if given["hosts_file"] == "none" else given["hosts_file"],
     )
+    if Layout(config.data_dir).config.exists():
+        config.addons = load(Layout(config.data_dir).config).addons  # the operator's own lines of the file
     if config.ports.rpc != Ports().rpc:
         config.servers = [f"{config.bind_address}:{config.ports.rpc}"]
     report = up(config, note)

@@ -29,6 +29,7 @@ COMMANDS = {
     "node": "kokiris.cli.node:node_group",
     "eval": "kokiris.cli.evaluation:eval_group",
     "deployment": "kokiris.cli.deployment:deployment_group",
+    "addon": "kokiris.cli.addon:addon_group",
     "completion": "kokiris.cli.completion:completion_command",
 }
 """Name → where it is; imported when it is called, because a command line must start fast."""

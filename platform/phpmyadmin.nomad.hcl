@@ -1,0 +1,110 @@
+# phpMyAdmin on the infra's MariaDB: Apache and PHP of Debian, one port behind the VIP.
+
+variable "image" {
+  type = string
+}
+
+variable "data" {
+  type        = string
+  description = "The add-on's folder on the node."
+}
+
+variable "host" {
+  type = string
+}
+
+variable "address" {
+  type        = string
+  description = "Its address as browsers write it, with a port when it is not 443."
+}
+
+variable "node" {
+  type = string
+}
+
+job "phpmyadmin" {
+  namespace   = "platform"
+  datacenters = ["*"]
+  type        = "service"
+  priority    = 80
+
+  constraint {
+    attribute = "${node.unique.name}"
+    value     = var.node
+  }
+
+  update {
+    max_parallel     = 1
+    min_healthy_time = "1s"
+    healthy_deadline = "2m"
+  }
+
+  group "phpmyadmin" {
+    network {
+      mode = "bridge"
+      port "http" {
+        to = 8080
+      }
+    }
+
+    restart {
+      attempts = 10
+      interval = "5m"
+      delay    = "2s"
+      mode     = "delay"
+    }
+
+    service {
+      name = "phpmyadmin"
+      port = "http"
+
+      tags = [
+        "traefik.enable=true",
+        "traefik.http.routers.phpmyadmin.rule=Host(`${var.host}`)",
+      ]
+
+      check {
+        type     = "http"
+        path     = "/robots.txt"
+        interval = "5s"
+        timeout  = "3s"
+      }
+    }
+
+    task "apache" {
+      driver = "docker"
+
+      config {
+        image = var.image
+        ports = ["http"]
+        volumes = [
+          "${var.data}/config:/etc/phpmyadmin/kokiris.d:ro",
+          "${var.data}/sessions:/var/lib/php/sessions",
+        ]
+        cap_drop     = ["all"]
+        security_opt = ["no-new-privileges"]
+      }
+
+      env {
+        PMA_ADDRESS = var.address
+      }
+
+      # Where MariaDB is now; it changes when its job moves, and PHP reads the environment at its start.
+      template {
+        data        = <<-EOT
+          {{- range service "mariadb" }}
+          PMA_HOST={{ .Address }}
+          PMA_PORT={{ .Port }}
+          {{- end }}
+        EOT
+        destination = "local/mariadb.env"
+        env         = true
+      }
+
+      resources {
+        cpu    = 200
+        memory = 192
+      }
+    }
+  }
+}
