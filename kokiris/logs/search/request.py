@@ -81,7 +81,9 @@ def parse_search(body: object, context: Context) -> SearchRequest:
         aggregations=body.get("aggs") or body.get("aggregations"),
         source=body.get("_source", True),
         total=body.get("track_total_hits", True) is not False,
-        fields=(*_fields(body.get("fields")), *_fields(body.get("docvalue_fields"))),
+        fields=tuple(
+            sorted((*_fields(body.get("fields")), *_fields(body.get("docvalue_fields"))), key=lambda one: bool(one[1]))
+        ),
         highlight=highlight if isinstance(highlight, dict) else None,
     )
 
