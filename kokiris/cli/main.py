@@ -30,6 +30,7 @@ COMMANDS = {
     "eval": "kokiris.cli.evaluation:eval_group",
     "deployment": "kokiris.cli.deployment:deployment_group",
     "addon": "kokiris.cli.addon:addon_group",
+    "registry": "kokiris.cli.registry:registry_group",
     "completion": "kokiris.cli.completion:completion_command",
 }
 """Name → where it is; imported when it is called, because a command line must start fast."""
