@@ -14,8 +14,10 @@ install:
 
 install-dev:
 	@scripts/install.sh dev
+	@scripts/images.sh
 
 up: install ## install what is missing, start the infra, deploy the sample site, wait until it answers
+	@scripts/images.sh
 	@scripts/up.sh $(CLIENT) $(INFRA)
 
 down: ## stop all that was started; PURGE=1 removes the data too

@@ -16,6 +16,9 @@ from kokiris.kernel.keys import key, prefix
 NAMESPACE_META = "kokiris-namespace"
 """Key of an instance's Meta as the API shows it: the platform's own namespace, for its instances; no other has it."""
 
+_OF_JOB = "_nomad-task-"
+_UUID_LENGTH = 36
+
 PASSING, WARNING, CRITICAL = "passing", "warning", "critical"
 
 
@@ -208,7 +211,12 @@ class Keys:
 
 def instance_id(alloc_id: str, owner: str, service: str, port_label: str) -> str:
     """The id of a job's service instance, in Nomad's form. `owner` is "group-<group>" or the task's name."""
-    return f"_nomad-task-{alloc_id}-{owner}-{service}-{port_label}"
+    return f"{_OF_JOB}{alloc_id}-{owner}-{service}-{port_label}"
+
+
+def alloc_of_instance(ident: str) -> str:
+    """The allocation id in a job's instance id; "" in one that was registered through the API."""
+    return ident[len(_OF_JOB) :][:_UUID_LENGTH] if ident.startswith(_OF_JOB) else ""
 
 
 def check_id(of_instance: str, check_name: str) -> str:

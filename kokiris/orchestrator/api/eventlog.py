@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kokiris.discovery.model import ServiceInstance
+from kokiris.discovery.model import ServiceInstance, alloc_of_instance
 from kokiris.kernel.keys import parts
 from kokiris.orchestrator.api.context import ServiceCatalog
 from kokiris.orchestrator.api.derived import status_of
@@ -44,6 +44,8 @@ class Change:
     key: tuple[str, ...]
     found: Any
     created: bool
+    namespace: str = ""
+    """Of a removed instance, whose object no longer says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,14 @@ class EventLog:
             table, *rest = parts(event.key, self._catalog.root)
             if table == "instance":
                 found = msgspec.msgpack.decode(event.value, type=ServiceInstance) if event.value else None
-                changes.append(Change("instance", (rest[-1],), found, event.create_revision == event.mod_revision))
+                created = event.create_revision == event.mod_revision
+                changes.append(Change("instance", (rest[-1],), found, created, self._namespace_of(rest[-1])))
         self._keep(revision, changes)
+
+    def _namespace_of(self, instance_id: str) -> str:
+        """That of the allocation an instance belongs to; "" for one registered through the API."""
+        alloc = self._state.allocs.get(alloc_of_instance(instance_id))
+        return alloc.Namespace if alloc is not None else ""
 
     def _keep(self, revision: int, changes: Sequence[Change]) -> None:
         if not changes:
@@ -142,7 +150,7 @@ class EventLog:
         elif change.table == "node":
             yield _of_node(change.key[0], found, change.created)
         elif change.table == "instance":
-            yield _of_instance(change.key[0], found)
+            yield _of_instance(change.key[0], found, change.namespace)
         elif found is None:
             return
         elif change.table == "eval":
@@ -180,9 +188,9 @@ def _of_node(node_id: str, node: Node | None, created: bool) -> StreamEvent:
     return _event("Node", kind, node_id, node)
 
 
-def _of_instance(instance_id: str, found: ServiceInstance | None) -> StreamEvent:
+def _of_instance(instance_id: str, found: ServiceInstance | None, namespace: str) -> StreamEvent:
     if found is None:
-        return _event("Service", "ServiceDeregistration", instance_id, {"ID": instance_id})
+        return _event("Service", "ServiceDeregistration", instance_id, {"ID": instance_id}, of=(namespace, []))
     shown = {
         "ID": found.ID,
         "ServiceName": found.Service,
