@@ -29,6 +29,8 @@ COMMANDS = {
     "node": "kokiris.cli.node:node_group",
     "eval": "kokiris.cli.evaluation:eval_group",
     "deployment": "kokiris.cli.deployment:deployment_group",
+    "var": "kokiris.cli.var:var_group",
+    "db": "kokiris.cli.db:db_group",
     "addon": "kokiris.cli.addon:addon_group",
     "registry": "kokiris.cli.registry:registry_group",
     "completion": "kokiris.cli.completion:completion_command",

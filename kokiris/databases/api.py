@@ -149,11 +149,13 @@ async def _restore(door: DatabaseDoor, req: falcon.asgi.Request, resp: falcon.as
 
 async def _sent(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
     """The body, of any size. Raises BadInput for one that breaks off."""
+    if req.content_length is None:
+        raise BadInput("a dump is sent with its Content-Length", next_step="Without it, a cut could not be seen.")
     received = 0
     async for chunk in req.stream:
         received += len(chunk)
         yield chunk
-    if req.content_length is not None and received != req.content_length:
+    if received != req.content_length:
         raise BadInput(f"the dump broke off after {received} of {req.content_length} bytes")
 
 
