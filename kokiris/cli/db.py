@@ -178,7 +178,7 @@ def restore_command(name: str, backup: str, file: str, yes: bool) -> None:
 
 def _spooled(source: IO[bytes]) -> IO[bytes]:
     """On disk, so that its length is known before it is sent."""
-    spool = tempfile.TemporaryFile()
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed over open
     shutil.copyfileobj(source, spool)
     spool.seek(0)
     return spool
@@ -186,7 +186,7 @@ def _spooled(source: IO[bytes]) -> IO[bytes]:
 
 def _upload(client: Client, name: str, file: str) -> None:
     try:
-        data = _spooled(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
+        data = _spooled(sys.stdin.buffer) if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from error
     with data:
@@ -198,10 +198,10 @@ def _upload(client: Client, name: str, file: str) -> None:
 @value("schedule", 'Make them by themselves: cron (UTC), @daily, @hourly, @weekly, or "off".', metavar="CRON")
 @value("keep", "How many of the newest are kept.", default=7, kind=int, metavar="COUNT")
 @flag("list", "Only list them.")
-def backup_command(name: str, schedule: str, keep: int, list: bool) -> None:  # noqa: A002 - the flag's name
+def backup_command(name: str, schedule: str, keep: int, **given: bool) -> None:
     """Makes a backup now, or says when they are made."""
     client = open_client()
-    if list:
+    if given["list"]:
         rows: list[tuple[object, ...]] = [("Backup", "Made", "Size", "Tables", "Rows")]
         for one in client.get(_path(name, "backups")).data:
             rows.append((one["File"], when(one["At"]), f"{one['SizeBytes']} B", one["Tables"], one["Rows"]))

@@ -28,7 +28,7 @@ def variable_path(path: str) -> str:
 
 @click.command(
     "put", cls=Command,
-    examples="kokiris var put nomad/jobs/shop api_key=@key.txt\nkokiris var put -check-index 0 app/mail user=me password=-",
+    examples="kokiris var put nomad/jobs/shop api_key=@key.txt\nkokiris var put -check-index 0 app/mail password=-",
 )  # fmt: skip
 @click.argument("path")
 @click.argument("items", nargs=-1)
