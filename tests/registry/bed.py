@@ -13,21 +13,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import msgspec
 
 from kokiris.access.model import Keys as AccessKeys
 from kokiris.access.tokens import NewToken, TokenTable, new_token
 from kokiris.http.app import asgi
 from kokiris.http.serve import HttpServer
+from kokiris.orchestrator.model.job import Job
 from kokiris.registry.accounts import Accounts, AccountWrites
 from kokiris.registry.api.app import make_registry_app
+from kokiris.registry.collect import Collector
 from kokiris.registry.layout import distribution_config
 from kokiris.registry.model import Keys
 from kokiris.registry.scopes import parse_grant
+from kokiris.registry.service import RegistryService
 from kokiris.registry.signing import SigningKeys
-from kokiris.registry.tokenserver import Issuing, TokenServer
-from kokiris.store.contract import Event, Store
+from kokiris.registry.tokenserver import Issuing
+from kokiris.store.contract import Event
 from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
 from tests.engines.certificates import make_certificates
@@ -59,13 +64,16 @@ class Bed:
     dockerd: Dockerd
     address: str = ""
     accounts: Accounts = field(default_factory=lambda: Accounts(Keys("demo")))
-    writes: AccountWrites = None  # type: ignore[assignment]  # set by `open_bed`
-    tokens: TokenServer = None  # type: ignore[assignment]  # set by `open_bed`
+    service: RegistryService = None  # type: ignore[assignment]  # set by `open_bed`
+    jobs: list[Job] = field(default_factory=list)
     management: NewToken = field(default_factory=lambda: new_token("m", "management", 1))
     keys: SigningKeys = None  # type: ignore[assignment]  # set by `open_bed`
-    quota: list[str] = field(default_factory=lambda: [""])
     _registry_port: int = 0
     _registry: subprocess.Popen[bytes] | None = None
+
+    @property
+    def writes(self) -> AccountWrites:
+        return self.service.writes
 
     @property
     def storage(self) -> Path:
@@ -114,6 +122,18 @@ class Bed:
         """The digest a tag has in the registry; None when it answers 404. A pull by a client of our own."""
         status, headers, _ = await self.get(f"/v2/{name}/manifests/{tag}", name)
         return headers["Docker-Content-Digest"] if status == 200 else None
+
+    async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """A call of the management API with the infra's token."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method, f"https://{self.address}/api/v1/{path}", json=body, ssl=False,
+                headers={"X-Nomad-Token": self.management.secret},
+            ) as answer,
+        ):  # fmt: skip
+            text = await answer.text()
+            return answer.status, (msgspec.json.decode(text) if answer.status == 200 else text)
 
     async def get(self, path: str, repository: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
         """A request with a token for everything on `repository`."""
@@ -221,18 +241,15 @@ async def open_bed(folder: Path, dockerd: Dockerd) -> AsyncIterator[Bed]:
     bed.keys.ensure()
     follower = Follower(store, bed.accounts.root, bed.accounts.load, bed.accounts.apply)
     await follower.start()
-    bed.writes = AccountWrites(store, bed.accounts, follower.wait_for)
     table = TokenTable(AccessKeys("demo", "rec1").root)
     record = _management(bed.management, table)
-
-    async def quota() -> str:
-        return bed.quota[0]
-
-    bed.tokens = TokenServer(
-        Issuing(bed.address, "test"), bed.keys, accounts=bed.accounts, writes=bed.writes, infra_tokens=table,
-        token_lives=lambda accessor: accessor == record, quota=quota,
+    bed.service = RegistryService(
+        client="demo", issuing=Issuing(bed.address, "test"), keys=bed.keys.folder, storage=bed.storage, store=store,
+        accounts=bed.accounts, wait_for=follower.wait_for, infra_tokens=table,
+        token_lives=lambda accessor: accessor == record, jobs=lambda: bed.jobs,
     )  # fmt: skip
-    ours = HttpServer(asgi(make_app(bed, store, table)))
+    bed.service.collector = Collector(bed.storage, settle_s=0.2)
+    ours = HttpServer(asgi(make_registry_app(bed.service)))
     await ours.start()
     haproxy = start_haproxy(folder, port, ours.port, bed._registry_port)
     try:
@@ -250,17 +267,9 @@ async def open_bed(folder: Path, dockerd: Dockerd) -> AsyncIterator[Bed]:
 
 
 def _management(token: NewToken, table: TokenTable) -> str:
-    import msgspec
-
     key = AccessKeys("demo", "rec1").token(token.record.AccessorID)
     table.apply(1, [Event(key, msgspec.msgpack.encode(token.record), 1, 1)])
     return token.record.AccessorID
-
-
-def make_app(bed: Bed, store: Store, table: TokenTable) -> object:
-    """Our doors."""
-    del store, table
-    return make_registry_app(bed.tokens)
 
 
 def start_haproxy(folder: Path, port: int, ours: int, distribution: int) -> subprocess.Popen[bytes]:

@@ -98,11 +98,14 @@ async def test_over_quota_the_reason_is_shown(bed: Bed) -> None:
     await bed.login_user("heidi", "**:pull,push")
     image = bed.image("a/b:1")
     assert (await bed.docker("push", image, config="heidi")).code == 0
-    bed.quota[0] = 'the quota of client "demo" is used up: 11 MB of 10 MB'
+    assert (await bed.api("PUT", "quota", {"QuotaBytes": 1000}))[0] == 200
     refused = await bed.docker("push", bed.image("a/c:1"), config="heidi")
     assert refused.code != 0
-    assert 'the quota of client "demo" is used up: 11 MB of 10 MB' in refused.text
+    assert 'the registry of client "demo" is full' in refused.text
+    assert "its quota is 1000 bytes" in refused.text
     assert (await bed.docker("pull", image, config="heidi")).code == 0
+    assert (await bed.api("PUT", "quota", {"QuotaBytes": 0}))[0] == 200
+    assert (await bed.docker("push", f"{bed.address}/a/c:1", config="heidi")).code == 0
 
 
 async def test_a_node_pulls_with_a_token_of_its_own(bed: Bed) -> None:
@@ -111,7 +114,7 @@ async def test_a_node_pulls_with_a_token_of_its_own(bed: Bed) -> None:
     assert (await bed.docker("push", image, config="ivan")).code == 0
     status, _, _ = await bed.get("/v2/a/b/manifests/1", "a/b")
     assert status == 200
-    token = bed.tokens.node_token("a/b")
+    token = bed.service.tokens.node_token("a/b")
     assert await _pulls(bed, token, "a/b") == 200
     assert await _pulls(bed, token, "a/c") == 401, "for that repository only"
 
