@@ -20,6 +20,7 @@ from kokiris.access.bootstrap import make_management_token
 from kokiris.access.node_certificate import renew
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
+from kokiris.variables.sealing import make_keyring
 from tests.engines.etcd import free_ports
 
 DEADLINE_S = 60.0
@@ -80,6 +81,7 @@ def roles(tmp_path: Path) -> Iterator[Roles]:
         write_secret(layout.tls / name, content)
     renew(config, layout)
     token = make_management_token(config, layout, time.time_ns())
+    make_keyring(layout.variables_key)
     assert token is not None
     save(config, layout.config)
     made = Roles(config, layout, token)

@@ -114,3 +114,5 @@ def _purge(layout: Layout) -> None:
     for target in sorted((one for one in mounted if one.startswith(root + "/")), reverse=True):
         subprocess.run(["umount", "-l", target.encode().decode("unicode_escape")], check=False)
     shutil.rmtree(root, ignore_errors=False)
+    with contextlib.suppress(OSError):  # the client's folder, unless another infra of theirs is in it
+        layout.root.parent.rmdir()

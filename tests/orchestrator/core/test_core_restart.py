@@ -23,6 +23,7 @@ from kokiris.access.node_certificate import renew
 from kokiris.access.tls import client_context
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
+from kokiris.variables.sealing import make_keyring
 from tests.engines.etcd import free_ports
 from tests.orchestrator.core.bed import (
     DEADLINE_S,
@@ -118,6 +119,7 @@ def server_process(folder: Path) -> Iterator[ServerProcess]:
         write_secret(layout.tls / name, content)
     renew(config, layout)
     token = make_management_token(config, layout, time.time_ns())
+    make_keyring(layout.variables_key)
     assert token is not None
     save(config, layout.config)
     server = ServerProcess(layout, config, token)
