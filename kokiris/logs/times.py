@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kokiris.kernel.errors import BadInput
@@ -37,7 +38,12 @@ def iso_ms(time_us: int) -> str:
 
 def day_of(time_us: int) -> str:
     """The UTC day, "2026-11-23"."""
-    return iso(time_us)[:10]
+    return _day(time_us // DAY_US)
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return iso(number * DAY_US)[:10]
 
 
 def to_us(moment: datetime) -> int:
@@ -62,7 +68,9 @@ def document_time_us(value: object) -> int:
         found = epoch_to_us(value)
     elif isinstance(value, str):
         text = value.strip()
-        if re.fullmatch(r"\d{9,19}(\.\d{1,9})?", text, re.ASCII):
+        if (plain := _plain_iso_us(text)) is not None:
+            found = plain
+        elif re.fullmatch(r"\d{9,19}(\.\d{1,9})?", text, re.ASCII):
             found = epoch_to_us(float(text) if "." in text else int(text))
         elif len(text) >= 10 and (match := _DATE_TIME.fullmatch(text)) is not None:
             found = to_us(_start(match, UTC, text)[0])
@@ -71,12 +79,21 @@ def document_time_us(value: object) -> int:
     return found
 
 
+def _plain_iso_us(text: str) -> int | None:
+    """The common form, at a fraction of the general one's cost."""
+    if not (20 <= len(text) <= 32 and text[10] == "T" and text[4] == "-" and text[-1] == "Z"):
+        return None
+    try:
+        return to_us(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
 def zone_of(name: str) -> tzinfo:
     """ "+02:00", "UTC" or "Europe/Paris". Raises BadInput."""
     if re.fullmatch(r"[+-]\d\d:?\d\d", name, re.ASCII):
         sign = -1 if name[0] == "-" else 1
         digits = name[1:].replace(":", "")
-        from datetime import timezone  # noqa: PLC0415 - the name is taken by the common use of UTC above
 
         return timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:])))
     if name in {"", "Z", "UTC", "utc"}:

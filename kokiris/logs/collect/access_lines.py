@@ -6,25 +6,25 @@ HAProxy sends each as a datagram to a unix socket (`log <path> len 8192 format r
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from kokiris.logs.model import TIME, Document
-from kokiris.logs.times import iso, to_us
+from kokiris.logs.times import iso
 
 LOG_FORMAT = (
-    '{"time":"%[date(0,us),utime(%Y-%m-%dT%H:%M:%S)]","us":%[accept_date(us)],"client":"%ci","method":%{+Q}HM,'
-    '"host":%{+Q}[capture.req.hdr(0)],"path":%{+Q}HPO,"status":%ST,"bytes":%B,"sent":%U,'
+    '{"ts":%Ts,"ms":"%ms","client":"%ci","method":"%[capture.req.method,json(utf8s)]",'
+    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,field(1,?),json(utf8s)]","status":%ST,"bytes":%B,"sent":%U,'
     '"tq":%TR,"tw":%Tw,"tc":%Tc,"tr":%Tr,"duration_ms":%Ta,"router":"%b","server":"%s","end":"%ts","frontend":"%f"}'
 )
 """For the `log-format` line of every HTTP frontend, next to `capture request header Host len 128` as its first capture.
-%HPO leaves the query string out: it may hold secrets."""
+The query string is left out: it may hold secrets."""
 LOG_LINE = "log {socket} len 8192 format raw local0"
 """For the same frontends; `socket` is `<data>/run/access.sock`."""
 JOB = "router"
 _PRIORITY = re.compile(rb"^<\d{1,3}>")
+_ABSOLUTE = re.compile(r"^https?://[^/]*")
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _ALLOC = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -49,6 +49,8 @@ def document_of_access(datagram: bytes, received_us: int, *, infra: str, node: s
     for name in ("client", "method", "host", "path", "router"):
         if isinstance(found.get(name), str) and found[name] not in {"", "-", "<BADREQ>"}:
             document[name] = found[name]
+    if "path" in document:
+        document["path"] = _ABSOLUTE.sub("", document["path"]) or "/"
     for name in ("status", "bytes", "duration_ms"):
         document[name] = _number(found.get(name))
     timings = {key: _number(found.get(key)) for key in ("tq", "tw", "tc", "tr") if _number(found.get(key)) >= 0}
@@ -89,10 +91,6 @@ def _number(value: Any) -> int:
 
 
 def _time(found: dict[str, Any], received_us: int) -> str:
-    """`time` (UTC, whole seconds) and `us` of HAProxy; else when it came."""
-    try:
-        moment = datetime.strptime(str(found.get("time", ""))[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return iso(received_us)
-    micros = _number(found.get("us")) % 1_000_000
-    return iso(to_us(moment) + micros)
+    """When the request was accepted (`ts` in s, `ms`); else when the line came."""
+    seconds = _number(found.get("ts"))
+    return iso(seconds * 1_000_000 + _number(found.get("ms")) % 1000 * 1000) if seconds > 0 else iso(received_us)

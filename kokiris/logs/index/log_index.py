@@ -395,6 +395,11 @@ class LogIndex:
             self._judge_disk(0)
             return self.status.warning
 
+    def waiting(self) -> int:
+        """Entries that are acknowledged and not visible yet."""
+        with self._lock:
+            return self._uncommitted
+
     def refresh(self, timeout_s: float = 30.0) -> bool:
         """Returns once everything acknowledged so far is visible; False when that took too long."""
         deadline = time.monotonic() + timeout_s
