@@ -1,0 +1,171 @@
+"""The client's registry: images are pushed through the VIP with the real `docker`, and jobs run from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.infra import Completed, Infra, run, site_image, until
+
+pytestmark = pytest.mark.scenario
+
+SHOW = ("/bin/busybox", "sh", "-c", "/bin/busybox env; /bin/busybox cat /proc/1/environ")
+CONFIGS = Path(os.environ.get("KOKIRIS_SCRATCH", "/nowhere")) / "docker-logins"
+
+
+@pytest.fixture(scope="module")
+def registry(infra: Infra) -> str:
+    """The registry's name; the add-on is enabled."""
+    infra.kokiris("addon", "enable", "registry")
+    return infra.config.addresses.registry
+
+
+def docker(infra: Infra, login: str, *arguments: str, stdin: str = "", check: bool = True) -> Completed:
+    """`docker` with a login of its own."""
+    environment = {"DOCKER_CONFIG": str(CONFIGS / login), "DOCKER_HOST": f"unix://{infra.config.docker.socket}"}
+    return run(["docker", *arguments], env=environment, stdin=stdin, check=check)
+
+
+def log_in(infra: Infra, registry: str, name: str, secret: str) -> None:
+    """`docker login`."""
+    docker(infra, name, "login", "-u", name, "--password-stdin", registry, stdin=secret)
+
+
+def new_user(infra: Infra, registry: str, name: str, *scopes: str, kind: str = "user") -> str:
+    """An account that is logged in; its secret."""
+    options = [word for scope in scopes for word in ("-scope", scope)]
+    infra.kokiris("registry", "user", "remove", name, check=False)
+    secret = infra.kokiris("registry", kind, "add", name, *options).stdout.strip()
+    log_in(infra, registry, name, secret)
+    return secret
+
+
+def pushed(infra: Infra, registry: str, login: str, name: str) -> str:
+    """The site's image under a name of the registry, pushed."""
+    image = f"{registry}/{name}"
+    docker(infra, login, "tag", site_image(), image)
+    docker(infra, login, "push", image)
+    return image
+
+
+def test_push_through_the_vip_and_run_from_there(infra: Infra, registry: str, job: str) -> None:
+    new_user(infra, registry, "alice", "shop/**:pull,push")
+    image = pushed(infra, registry, "alice", "shop/web:1")
+    docker(infra, "alice", "rmi", image)
+    infra.run_job(infra.site_job(job, count=1, image=image))
+    assert infra.curl(f"https://{job}.localhost/", "-k").status == 200
+    events = str(infra.allocs(job)[0]["TaskStates"])
+    assert f"Downloading image {image}" in events
+    listed = infra.kokiris("registry", "repo", "list").stdout
+    assert re.search(rf"shop/web +1 +[0-9a-f]{{12}} .*default/{job}", listed), listed
+    refused = infra.kokiris("registry", "tag", "delete", "shop/web:1", check=False)
+    assert refused.returncode == 1
+    assert f"used by default/{job}" in refused.stderr
+
+
+def test_a_nodes_right_to_pull_stays_hidden(infra: Infra, registry: str, job: str) -> None:
+    new_user(infra, registry, "walt", "**:pull,push")
+    image = pushed(infra, registry, "walt", "shop/secret:1")
+    docker(infra, "walt", "rmi", image)
+    infra.run_job(infra.site_job(job, count=1, image=image))
+    (alloc,) = infra.allocs(job)
+    shown = str(infra.nomad(f"/v1/allocation/{alloc['ID']}")) + infra.log_text()
+    inside = infra.kokiris("alloc", "exec", alloc["ID"], *SHOW).stdout
+    (container,) = infra.containers(job)
+    inspected = docker(infra, "walt", "inspect", container).stdout
+    for text in (shown, inside, inspected):
+        assert "eyJ0eXAi" not in text, "an access token"
+        assert "registrytoken" not in text.lower()
+
+
+def test_several_logins_push_at_once(infra: Infra, registry: str) -> None:
+    names = [f"team{number}" for number in range(4)]
+    for name in names:
+        new_user(infra, registry, name, f"{name}/*:pull,push")
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda name: pushed(infra, registry, name, f"{name}/web:1"), names))
+        pulled = list(pool.map(lambda at: docker(infra, names[at], "pull", images[at]), range(4)))
+    assert [one.returncode for one in pulled] == [0] * 4
+
+
+def test_wrong_password_and_too_little_scope(infra: Infra, registry: str) -> None:
+    wrong = docker(infra, "bob", "login", "-u", "bob", "--password-stdin", registry, stdin="nonsense", check=False)
+    assert wrong.returncode != 0
+    assert "incorrect username or password" in wrong.stderr
+    new_user(infra, registry, "carol", "shop/*:pull", kind="robot")
+    image = f"{registry}/shop/other:1"
+    docker(infra, "carol", "tag", site_image(), image)
+    refused = docker(infra, "carol", "push", image, check=False)
+    assert refused.returncode != 0
+    assert "denied" in refused.stderr
+
+
+def test_an_image_that_is_not_there_is_told_in_plan_and_status(infra: Infra, registry: str, job: str) -> None:
+    image = f"{registry}/shop/never-pushed:1"
+    text = infra.site_job(job, count=1, image=image)
+    plan = infra.kokiris("job", "plan", "-", stdin=text, check=False)
+    assert f"image {image} is not in the registry" in plan.stdout + plan.stderr
+    infra.run_job(text, "-detach")
+
+    def told() -> bool:
+        states = [str(alloc["TaskStates"]) for alloc in infra.allocs(job)]
+        return any(f'Failed to pull image "{image}" from {registry}' in one for one in states)
+
+    until(told, "the allocation says which image, from where and why")
+    shown = "\n".join(infra.kokiris("alloc", "status", alloc["ID"]).stdout for alloc in infra.allocs(job))
+    assert f'Failed to pull image "{image}" from {registry}' in shown
+    assert "not found" in shown or "unknown" in shown, shown
+
+
+def test_quota_retention_and_garbage(infra: Infra, registry: str) -> None:
+    new_user(infra, registry, "dave", "keep/**:pull,push,delete")
+    for number in range(4):
+        pushed(infra, registry, "dave", f"keep/app:{number}")
+    infra.kokiris("registry", "retention", "set", "keep/*", "-keep", "2")
+    would = infra.kokiris("registry", "retention", "run", "-dry-run").stdout.split()
+    assert would == ["keep/app:0", "keep/app:1"]
+    assert infra.kokiris("registry", "retention", "run").stdout.split() == would
+    gone = docker(infra, "dave", "pull", f"{registry}/keep/app:0", check=False)
+    assert gone.returncode != 0
+    docker(infra, "dave", "pull", f"{registry}/keep/app:3")
+    infra.kokiris("registry", "quota", "set", "10B")
+    try:
+        docker(infra, "dave", "tag", site_image(), f"{registry}/keep/over:1")
+        refused = docker(infra, "dave", "push", f"{registry}/keep/over:1", check=False)
+        assert refused.returncode != 0
+        assert "quota is 10 bytes" in refused.stderr
+    finally:
+        infra.kokiris("registry", "quota", "set", "0")
+    assert "would free" in infra.kokiris("registry", "gc", "-dry-run", "-grace", "0s").stdout
+    assert "freed" in infra.kokiris("registry", "gc", "-grace", "0s").stdout
+    docker(infra, "dave", "rmi", f"{registry}/keep/app:3")
+    docker(infra, "dave", "pull", f"{registry}/keep/app:3")
+
+
+def test_images_survive_the_registrys_restart_and_a_kill(infra: Infra, registry: str) -> None:
+    new_user(infra, registry, "erin", "**:pull,push")
+    image = pushed(infra, registry, "erin", "stays/web:1")
+    infra.kokiris("addon", "disable", "registry")
+    infra.kokiris("addon", "enable", "registry")
+    docker(infra, "erin", "pull", image)
+    process = subprocess.run(
+        ["docker", "ps", "-q", "--filter", "label=kokiris.task=distribution"],
+        env={**os.environ, "DOCKER_HOST": f"unix://{infra.config.docker.socket}"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    docker(infra, "erin", "kill", "-s", "KILL", *process.stdout.split())
+    docker(infra, "erin", "rmi", image)
+    until(lambda: docker(infra, "erin", "pull", image, check=False).returncode == 0, "it is served again")
+
+
+def test_a_users_secrets_are_in_no_file_and_no_log(infra: Infra, registry: str) -> None:
+    secret = new_user(infra, registry, "frank", "**:pull,push")
+    kept = (CONFIGS / "frank" / "config.json").read_text()
+    assert secret not in infra.log_text()
+    assert secret not in kept
+    assert infra.token not in kept
