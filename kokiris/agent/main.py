@@ -60,7 +60,7 @@ def specs(config: Config, layout: Layout, fds: list[int]) -> list[ProcessSpec]:
     if config.server and config.store.kind == "etcd" and not config.store.endpoints:
         wanted.append(etcd_spec(config, layout))
     if config.server:
-        wanted.append(role_spec("server", config, layout))
+        wanted += [role_spec("server", config, layout), role_spec("logs", config, layout)]
     if config.edge:
         wanted.append(
             ProcessSpec(

@@ -24,7 +24,7 @@ COMMANDS = {
     "stop": "kokiris.cli.job:stop_command",
     "validate": "kokiris.cli.job:validate_command",
     "alloc": "kokiris.cli.alloc:alloc_group",
-    "logs": "kokiris.cli.alloc:logs_command",
+    "logs": "kokiris.cli.logs:search_command",
     "exec": "kokiris.cli.alloc:exec_command",
     "node": "kokiris.cli.node:node_group",
     "eval": "kokiris.cli.evaluation:eval_group",

@@ -21,7 +21,7 @@ def platform_of(addresses: Addresses) -> Platform:
         ("vip", addresses.vip, "vip"),
         ("pma", addresses.pma, "addon"),
         ("registry", addresses.registry, "addon"),
-        ("kib", addresses.kib, "addon"),
+        ("kib", addresses.kib, "logs"),
     )
     routers = tuple(
         Router(

@@ -23,7 +23,7 @@ from kokiris.kernel.errors import HostError
 from kokiris.registry.layout import distrust_registry
 
 AGENT_STOP_TIMEOUT_S = 90.0
-STOP_ORDER = ("worker", "edge", "dns", "server", "haproxy", "etcd", "dockerd")
+STOP_ORDER = ("worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
 
 
 def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:

@@ -21,6 +21,7 @@ def wanted_ports(config: Config) -> dict[str, tuple[str, int]]:
     ports, bind = config.ports, config.bind_address
     wanted: dict[str, tuple[str, int]] = {}
     if config.server:
+        wanted["logs"] = (bind, ports.logs)
         wanted |= {"nomad": (bind, ports.nomad), "consul": (bind, ports.consul), "rpc": (bind, ports.rpc)}
         wanted["registry"] = (bind, ports.registry)
         if config.store.kind == "etcd" and not config.store.endpoints:

@@ -16,6 +16,7 @@ from kokiris.routing.api.signin import SignIn
 from kokiris.routing.certificates import Authority, CertificateStore
 from kokiris.routing.edge import Edge
 from kokiris.routing.feed import Caller, Feed
+from kokiris.routing.gate import Gate
 from kokiris.routing.haproxy.driver import HaproxyDriver
 from kokiris.routing.haproxy.files import HaproxyFiles
 from kokiris.routing.platform import platform_of
@@ -52,6 +53,8 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         status=lambda: edge.status,
         certificates=certificates,
         sign_in=SignIn(lambda secret: _opens(servers, secret)),
+        gate=Gate(files.gate, files.socket),
+        gate_verify=lambda secret: _known(servers, secret),
     )
     door = HttpServer(panel_app(panel), host=config.bind_address, port=config.ports.panel)
     await door.start()
@@ -81,6 +84,11 @@ async def _opens(servers: Servers, secret: str) -> bool:
     """The panel shows every tenant's routes: it is for the management token."""
     owner = await servers.who(secret)
     return owner is not None and owner.kind == "management"
+
+
+async def _known(servers: Servers, secret: str) -> bool:
+    """phpMyAdmin asks for the database's own account next: any token of the infra opens the way to it."""
+    return await servers.who(secret) is not None
 
 
 def _key_and_request(names: Sequence[str]) -> tuple[bytes, bytes]:
