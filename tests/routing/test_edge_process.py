@@ -348,7 +348,8 @@ async def test_platform_addresses(running: Any, node: Any, client: Any, instance
     names = node.config.addresses
     assert "VIP of infra rec1" in (await client.get(names.vip))[1]
     assert (await client.get(names.vip, https=False))[0] == 308
-    for add_on in (names.pma, names.registry, names.kib):
+    assert (await client.get(names.pma))[0] == 303
+    for add_on in (names.registry, names.kib):
         status, text, _ = await client.get(add_on)
         assert status == 503
         assert "not enabled" in text

@@ -17,21 +17,15 @@ from kokiris.kernel.errors import KokirisError, NotFound, Unauthenticated
 from kokiris.routing.api import page, views
 from kokiris.routing.api.certificates import CertificateShapes
 from kokiris.routing.api.explain import explain
+from kokiris.routing.api.gatedoor import GateSignIn, GateSignOut
 from kokiris.routing.api.listing import page_of
-from kokiris.routing.api.signin import COOKIE, SESSION_S, SignIn
+from kokiris.routing.api.signin import COOKIE, SESSION_S, SignIn, Verify
 from kokiris.routing.certificates import CertificateStore
 from kokiris.routing.edge import EdgeStatus
+from kokiris.routing.gate import DOOR, Gate
 
 Shapes = Callable[[], list[dict[str, Any]]]
 
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 PAGE_ROWS = 200
 SIGN_IN_LIMIT_BYTES = 8192
 
@@ -47,8 +41,13 @@ class Panel:
         status: Callable[[], EdgeStatus],
         certificates: CertificateStore,
         sign_in: SignIn,
+        gate: Gate | None = None,
+        gate_verify: Verify | None = None,
     ) -> None:
+        """`gate` with `gate_verify`: who may see phpMyAdmin, asked at `/.kokiris/sign-in` of its address."""
         self.infra = infra
+        self.gate = gate
+        self.gate_verify = gate_verify
         self.entry_points = [
             {"name": name, "address": address, "provider": "kokiris", "status": "enabled"}
             for name, address in entry_points.items()
@@ -184,9 +183,7 @@ class Ping:
 
 
 def _html(resp: falcon.asgi.Response) -> None:
-    resp.content_type = "text/html; charset=utf-8"
-    for name, value in _SECURITY_HEADERS.items():
-        resp.set_header(name, value)
+    page.send(resp)
 
 
 def _json_error(resp: falcon.asgi.Response, error: KokirisError) -> None:
@@ -225,6 +222,9 @@ def panel_app(panel: Panel) -> AsgiApp:
         ("/api/explain", lambda req: explain(req.get_param("url", default="") or "", status().configuration)),
     ):
         app.add_route(path, Document(panel, content))
+    if panel.gate is not None and panel.gate_verify is not None:
+        app.add_route(f"{DOOR}sign-in", GateSignIn(panel.infra, panel.gate, panel.gate_verify))
+        app.add_route(f"{DOOR}sign-out", GateSignOut(panel.gate))
     app.add_route("/ping", Ping())
     app.add_route("/", Redirect())
     app.add_route("/dashboard", Redirect())

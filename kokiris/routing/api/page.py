@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import falcon.asgi
+
 Shape = Mapping[str, Any]
 
 STYLE = """
@@ -28,6 +30,16 @@ td{display:block;border:0;padding:.15rem 0}td:before{content:attr(data-label) " 
 """
 
 
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
 def document(title: str, body: str) -> str:
     """A whole page."""
     return (
@@ -37,6 +49,15 @@ def document(title: str, body: str) -> str:
     )
 
 
+def send(resp: falcon.asgi.Response, text: str = "") -> None:
+    """`text` (if it is there already) as an HTML page that can load nothing and be framed by nobody."""
+    resp.content_type = "text/html; charset=utf-8"
+    for name, value in SECURITY_HEADERS.items():
+        resp.set_header(name, value)
+    if text:
+        resp.text = text
+
+
 def sign_in(infra: str, problem: str = "") -> str:
     """The form that asks for the token."""
     note = f'<p class="note">{escape(problem)}</p>' if problem else ""
@@ -44,6 +65,18 @@ def sign_in(infra: str, problem: str = "") -> str:
         f"Sign in · {infra}",
         f"<h1>Routing of {escape(infra)}</h1>{note}"
         '<p>Paste the infra\'s token (<code>NOMAD_TOKEN</code>).</p><form method="post" action="/dashboard/sign-in">'
+        '<input type="password" name="token" autocomplete="current-password" required autofocus aria-label="Token">'
+        "<button>Sign in</button></form>",
+    )
+
+
+def gate_sign_in(infra: str, action: str, problem: str = "") -> str:
+    """The form before an add-on that is for the infra's people only."""
+    note = f'<p class="note">{escape(problem)}</p>' if problem else ""
+    return document(
+        f"Sign in · {infra}",
+        f"<h1>Databases of {escape(infra)}</h1>{note}<p>Paste the infra's token (<code>NOMAD_TOKEN</code>). Then "
+        f'phpMyAdmin asks for the account of your database.</p><form method="post" action="{escape(action)}">'
         '<input type="password" name="token" autocomplete="current-password" required autofocus aria-label="Token">'
         "<button>Sign in</button></form>",
     )

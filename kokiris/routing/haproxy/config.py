@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kokiris.kernel.names import Addresses
 from kokiris.routing.compiler import PATHS
+from kokiris.routing.gate import COOKIE, DOOR
 from kokiris.routing.haproxy.files import HaproxyFiles
 
 NOT_FOUND_TEXT = "404 page not found"
@@ -111,7 +112,7 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
   # No target but a slot begins with "s".
   http-request set-var(txn.to) req.fhdr(host),map_str({host})
-  # Only a request that may be repeated is repeated once it was sent.
+{_gate(config, files, port_suffix)}  # Only a request that may be repeated is repeated once it was sent.
   http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
   http-request del-header Forwarded
   http-request del-header X-Forwarded-Server
@@ -147,7 +148,24 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   http-request set-var(txn.to) "var(txn.key),map_beg({prefix},{NOWHERE})" if paths
   http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if {{ var(txn.to) -m str {NOWHERE} }}
   http-request redirect location https://%[req.fhdr(host),field(1,:)]{port_suffix}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
+  use_backend panel if maybe_gated gated at_door
   use_backend %[var(txn.to)]
+"""  # noqa: E501 - directives of HAProxy are lines
+
+
+def _gate(config: StaticConfig, files: HaproxyFiles, port_suffix: str) -> str:
+    """phpMyAdmin opens to who has signed in to the infra, by TLS only. The first test is cheap: all requests pay it."""
+    host = config.addresses.pma
+    return f"""  # phpMyAdmin's address: a session of the infra first (kokiris/routing/gate.py).
+  acl maybe_gated req.fhdr(host) -m beg -i pma.
+  acl gated req.fhdr(host),field(1,:),lower,rtrim(.) -m str {host}
+  acl at_door path -m beg {DOOR}
+  http-request set-var(txn.now) date() if maybe_gated gated
+  http-request set-var(txn.left) req.cook({COOKIE}),sha2(256),hex,lower,map_str_int({files.gate},0),sub(txn.now) if maybe_gated gated
+  acl signed_in var(txn.left) -m int gt 0
+  http-request redirect location https://{host}{port_suffix}%[pathq] code 308 if maybe_gated gated !{{ ssl_fc }}
+  http-request redirect location {DOOR}sign-in code 303 if maybe_gated gated !at_door !signed_in
+  http-request allow if maybe_gated gated at_door
 """  # noqa: E501 - directives of HAProxy are lines
 
 

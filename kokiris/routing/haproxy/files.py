@@ -64,6 +64,11 @@ class HaproxyFiles:
         return self.folder / "edge.json"
 
     @property
+    def gate(self) -> Path:
+        """Sessions that open gated addresses: hash → end (see `kokiris.routing.gate`)."""
+        return self.maps / "gate.map"
+
+    @property
     def socket(self) -> Path:
         """The runtime API of the running worker."""
         return self.run / "haproxy.sock"

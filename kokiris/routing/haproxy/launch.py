@@ -81,6 +81,7 @@ def prepare(
     for entry_point in ENTRY_POINTS:
         for kind in MAP_KINDS:
             _write(files.map(entry_point, kind), "")
+    _write(files.gate, "")
     if not files.default_certificate.exists():
         write_secret(files.default_certificate, placeholder_certificate(config.addresses.vip))
     _write(files.certificate_list, certificate_list_text(files.default_certificate, {}))
