@@ -165,6 +165,9 @@ class _Parser:
         start = self._at
         if start < len(self._text) and self._text[start] == '"':
             return self._quoted()
+        stray = _KEYWORD.match(self._text, start)
+        if stray is not None and not self._names_a_field(stray.end()):
+            raise self._error(f"expected {wanted}, found '{stray[1]}'")
         text, pattern, wild = "", "", False
         while self._at < len(self._text):
             char = self._text[self._at]
@@ -210,14 +213,16 @@ class _Parser:
         match = _KEYWORD.match(self._text, self._at)
         if match is None or match[1].lower() != word:
             return False
-        after = _SPACE.match(self._text, match.end())
-        end = after.end() if after is not None else match.end()
-        if word != "not" and self._at == 0:
-            raise self._error(f"expected a field or a value before '{match[1]}'")
-        if _OPERATOR.match(self._text, end) is not None:
-            return False  # a field of that name
-        self._at = end
+        if self._names_a_field(match.end()):
+            return False
+        self._at = match.end()
+        self._skip()
         return True
+
+    def _names_a_field(self, end: int) -> bool:
+        """Whether an operator follows: `not` may be the name of a field."""
+        after = _SPACE.match(self._text, end)
+        return _OPERATOR.match(self._text, after.end() if after is not None else end) is not None
 
     def _sign(self, sign: str) -> bool:
         if self._at >= len(self._text) or self._text[self._at] != sign:

@@ -156,7 +156,7 @@ def _terms_size(one: Aggregation) -> int:
     """More than asked, so that the merged top is right in all but contrived cases."""
     order = one.settings.get("order")
     by_metric = order is not None and not (isinstance(order, dict) and set(order) <= {"_key", "_count", "_term"})
-    return min(10_000, max(int(one.settings["size"]) * 2 + 10, 1000 if by_metric else 0))
+    return min(10_000, max(int(one.settings["size"]) * 2 + 10, 1000 if by_metric else 100))
 
 
 def calendar_edges(one: Aggregation, low_us: int, high_us: int) -> list[int]:
