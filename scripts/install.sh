@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 want=${1:-runtime}
 
 packages=(docker.io haproxy etcd-server iptables iproute2 curl busybox-static ca-certificates mmdebstrap)
-[ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl docker-registry)
+[ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl docker-registry mariadb-server-core mariadb-client chromium chromium-driver)
 
 missing=()
 for package in "${packages[@]}"; do
