@@ -1,6 +1,6 @@
 """HAProxy's access lines: how it must write them, and what becomes of one. Pure.
 
-HAProxy sends each as a datagram to a unix socket (`log <path> len 8192 format raw local0`), the body in JSON.
+HAProxy sends each as a datagram to a unix socket, the body in JSON: `logs.model.ACCESS_LOG_FORMAT`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,6 @@ import msgspec
 from kokiris.logs.model import TIME, Document
 from kokiris.logs.times import iso
 
-LOG_FORMAT = (
-    '{"ts":%Ts,"ms":"%ms","client":"%ci","method":"%[capture.req.method,json(utf8s)]",'
-    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,field(1,?),json(utf8s)]","status":%ST,"bytes":%B,"sent":%U,'
-    '"tq":%TR,"tw":%Tw,"tc":%Tc,"tr":%Tr,"duration_ms":%Ta,"router":"%b","server":"%s","end":"%ts","frontend":"%f"}'
-)
-"""For the `log-format` line of every HTTP frontend, next to `capture request header Host len 128` as its first capture.
-The query string is left out: it may hold secrets."""
-LOG_LINE = "log {socket} len 8192 format raw local0"
-"""For the same frontends; `socket` is `<data>/run/access.sock`."""
 JOB = "router"
 _PRIORITY = re.compile(rb"^<\d{1,3}>")
 _ABSOLUTE = re.compile(r"^https?://[^/]*")

@@ -1,0 +1,157 @@
+"""The logs role as a process beside the server role: tokens, collector, router lines, kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from kokiris.access.authority import new_authority, utc_now
+from kokiris.access.bootstrap import make_management_token
+from kokiris.access.node_certificate import renew
+from kokiris.infra.config import Config, Layout, Ports, save
+from kokiris.kernel.files import write_secret
+from kokiris.variables.sealing import make_keyring
+from tests.engines.etcd import free_ports
+
+DEADLINE_S = 60.0
+ALLOC = "4c1d0000-1111-2222-3333-444455556666"
+
+
+@dataclass
+class Roles:
+    """The processes of one small infra."""
+
+    config: Config
+    layout: Layout
+    token: str
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, role: str) -> None:
+        command = [sys.executable, "-m", "kokiris.agent.role", role, "--config", str(self.layout.config)]
+        with (self.layout.root / f"{role}.log").open("ab") as log:
+            self.running[role] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def kill(self, role: str) -> None:
+        process = self.running.pop(role)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> requests.Response | None:
+        """None while nobody answers."""
+        url = f"http://127.0.0.1:{self.config.ports.logs}{path}"
+        headers = {"X-Nomad-Token": token or self.token}
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.post(url, json=body or {}, headers=headers, timeout=20)
+        return None
+
+    def found(self, kql: str) -> list[dict[str, Any]]:
+        answer = self.ask("/_search", {"query": {"kql": {"query": kql}}, "size": 1000})
+        if answer is None or answer.status_code != 200:
+            return []
+        return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < end, "".join(one.read_text() for one in self.layout.root.glob("*.log"))
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> Iterator[Roles]:
+    nomad, consul, rpc, logs = free_ports(4)
+    layout = Layout(tmp_path)
+    config = Config(
+        client="demo",
+        infra="rec1",
+        data_dir=str(tmp_path),
+        ports=Ports(nomad=nomad, consul=consul, rpc=rpc, logs=logs),
+        servers=[f"127.0.0.1:{rpc}"],
+        hosts_file="",
+    )
+    authority = new_authority("test", utc_now())
+    for name, content in (("ca.key", authority.key_pem), ("ca.pem", authority.certificate_pem)):
+        write_secret(layout.tls / name, content)
+    renew(config, layout)
+    token = make_management_token(config, layout, time.time_ns())
+    make_keyring(layout.variables_key)
+    assert token is not None
+    save(config, layout.config)
+    made = Roles(config, layout, token)
+    try:
+        yield made
+    finally:
+        for role in list(made.running):
+            made.kill(role)
+
+
+def place_alloc(layout: Layout) -> Path:
+    kept = layout.worker / "allocs" / ALLOC
+    kept.mkdir(parents=True)
+    allocation = {"ID": ALLOC, "Namespace": "default", "JobID": "shop", "TaskGroup": "web", "NodeName": "node1"}
+    (kept / "alloc.json").write_text(json.dumps({"Allocation": allocation}))
+    folder = layout.allocs / ALLOC / "alloc" / "logs"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_from_file_and_router_to_search(roles: Roles) -> None:
+    roles.start("server")
+    roles.start("logs")
+    roles.until(lambda: (answer := roles.ask("/_search")) is not None and answer.status_code == 200)
+    wrong = roles.ask("/_search", token="11111111-2222-3333-4444-555555555555")
+    assert wrong is not None
+    assert wrong.status_code == 401
+    log_file = place_alloc(roles.layout) / "httpd.stdout.0"
+    with log_file.open("ab") as file:
+        for number in range(200):
+            file.write(b"hit %d\n" % number)
+            if number == 100:
+                file.flush()
+                roles.until(lambda: bool(roles.found("job:shop and hit")))
+                roles.kill("logs")
+                roles.start("logs")
+    roles.until(lambda: len(roles.found("job:shop and hit")) >= 200)
+    assert sorted(int(one["message"].split()[1]) for one in roles.found("job:shop")) == list(range(200))
+    line = {
+        "ts": int(time.time()),
+        "ms": "5",
+        "method": "GET",
+        "host": "shop.x",
+        "path": "/a",
+        "status": 502,
+        "bytes": 3,
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(json.dumps(line).encode(), str(roles.layout.run / "access.sock"))
+    roles.until(lambda: bool(roles.found('status >= 500 and host:"shop.x"')))
+    process = roles.running.pop("logs")
+    process.terminate()
+    assert process.wait(60) == 0
+    logs = "".join(one.read_text() for one in roles.layout.root.glob("*.log"))
+    assert roles.token not in logs
+    assert "Traceback" not in logs
+
+
+def test_a_taken_port_is_an_error(roles: Roles) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", roles.config.ports.logs))
+        taken.listen()
+        command = [sys.executable, "-m", "kokiris.agent.role", "logs", "--config", str(roles.layout.config)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert str(roles.config.ports.logs) in ended.stderr
+    assert "Traceback" not in ended.stderr
