@@ -114,6 +114,8 @@ def _base(recipe: Recipe, say: Say, scratch: Path, cache: Path, apt_conf: Path) 
         present = _bootstrap(base, scratch, apt_conf)
         if not recipe.is_base:
             kept = cache / f"{base.name}-{base.digest}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}.tar"
+            for old in cache.glob(f"{base.name}-{'?' * 12}-*.tar"):
+                old.unlink()
             present = present.replace(kept)
     return hashed(present, "mmdebstrap minbase")
 

@@ -63,7 +63,8 @@ def test_a_recipe_of_another_image_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("title = 1", "title"), ("title = ", "recipe.toml"), ('title = "x"\npakages = []', "pakages"), (None, "no image recipe"),
+    ("title = 1", "title"), ("title = ", "recipe.toml"), ('title = "x"\npakages = []', "pakages"),
+    (None, "no image recipe"),
 ])  # fmt: skip
 def test_a_wrong_recipe_is_named(tmp_path: Path, text: str | None, said: str) -> None:
     folder = recipes(tmp_path / "images")
@@ -158,7 +159,7 @@ def test_an_archive_is_what_an_engine_loads(tmp_path: Path) -> None:
 @needs_root
 @pytest.mark.engine
 def test_a_layer_is_built_on_a_base_and_nothing_stays_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the machine's cached base, and no packages: what `make install-dev` has done with network is not done again."""
+    """With the machine's cached base, and no packages: what needs network `make install-dev` has done."""
     base = cached(read_recipe("base"))
     if base is None:
         pytest.skip("the base is not in the cache: scripts/images.sh makes it")
@@ -198,8 +199,9 @@ def test_builds_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     recipe = read_recipe("tiny", recipes(tmp_path / "images"))
     cache = tmp_path / "cache"
     cache.mkdir()
+    made = cache / f"tiny-{recipe.digest}-20260101000000.tar"
     holder = subprocess.Popen(
-        ["flock", str(cache / ".lock"), "sh", "-c", f"echo held; read line; touch {cache}/tiny-{recipe.digest}-20260101000000.tar"],
+        ["flock", str(cache / ".lock"), "sh", "-c", f"echo held; read line; touch {made}"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdin is not None
