@@ -65,7 +65,8 @@ ACCESS_LOG_FORMAT = (
     '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,field(1,?),json(utf8s)]","status":%ST,"bytes":%B,"sent":%U,'
     '"tq":%TR,"tw":%Tw,"tc":%Tc,"tr":%Tr,"duration_ms":%Ta,"router":"%b","server":"%s","end":"%ts","frontend":"%f"}'
 )
-"""The access line: for the `log-format` line of every HTTP frontend, next to `capture request header Host len 128` as its first capture.
+"""The access line: for the `log-format` line of every HTTP frontend whose first capture is the Host header.
+
 The query string is left out: it may hold secrets."""
 ACCESS_LOG_TARGET = "{socket} len 8192 format raw local0"
 """For the `log` line of the same frontends; `socket` is `<data>/run/access.sock`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kokiris.kernel.names import Addresses
+from kokiris.logs.model import ACCESS_LOG_FORMAT, ACCESS_LOG_TARGET
 from kokiris.routing.compiler import PATHS
 from kokiris.routing.gate import COOKIE, DOOR
 from kokiris.routing.haproxy.files import HaproxyFiles
@@ -41,6 +42,7 @@ class StaticConfig:
     consul_port: int
     panel_port: int
     registry_port: int
+    logs_port: int
     http_port: int
     https_port: int
     threads: int = 0
@@ -106,9 +108,14 @@ def _defaults() -> str:
 def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -> str:
     host, wild, exact, prefix = (files.map(name, kind) for kind in ("host", "wild", "exact", "prefix"))
     proto, port = ("https", config.https_port) if name == "websecure" else ("http", config.http_port)
+    access = ACCESS_LOG_TARGET.format(socket=files.access_socket)
     port_suffix = "" if config.https_port == 443 else f":{config.https_port}"
     return f"""frontend {name}
   {bind}
+  # A line a request, to the log search; nobody listening is no trouble.
+  log {access}
+  capture request header Host len 128
+  log-format '{ACCESS_LOG_FORMAT}'
   # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
   # No target but a slot begins with "s".
   http-request set-var(txn.to) req.fhdr(host),map_str({host})
@@ -186,6 +193,10 @@ backend panel
   {hold}
   http-request redirect location /dashboard/ code 302 if {{ path / /dashboard }}
   server panel {door}:{config.panel_port}
+
+backend logs
+  {hold}
+  server logs {door}:{config.logs_port}
 
 backend registry
   {hold}

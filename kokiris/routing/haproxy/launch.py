@@ -54,6 +54,7 @@ def initial_config(config: Config, layout: Layout, listeners: Listeners | None =
             consul_port=config.ports.consul,
             panel_port=config.ports.panel,
             registry_port=config.ports.registry,
+            logs_port=config.ports.logs,
             http_port=config.ports.http,
             https_port=config.ports.https,
             threads=threads,
