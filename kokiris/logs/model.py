@@ -62,7 +62,8 @@ class Origin:
 
 ACCESS_LOG_FORMAT = (
     '{"ts":%Ts,"ms":"%ms","client":"%ci","method":"%[capture.req.method,json(utf8s)]",'
-    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,field(1,?),json(utf8s)]","status":%ST,"bytes":%B,"sent":%U,'
+    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,field(1,?),json(utf8s)]",'
+    '"status":%ST,"bytes":%B,"sent":%U,'
     '"tq":%TR,"tw":%Tw,"tc":%Tc,"tr":%Tr,"duration_ms":%Ta,"router":"%b","server":"%s","end":"%ts","frontend":"%f"}'
 )
 """The access line: for the `log-format` line of every HTTP frontend whose first capture is the Host header.

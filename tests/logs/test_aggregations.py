@@ -7,7 +7,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,7 +28,7 @@ COUNT = 900
 
 
 def documents() -> list[dict[str, Any]]:
-    rng = random.Random(7)
+    rng = random.Random(7)  # noqa: S311 - reproducible
     made = []
     for number in range(COUNT):
         at = START + timedelta(seconds=number * 400 + rng.randrange(300))

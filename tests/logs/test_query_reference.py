@@ -80,6 +80,7 @@ patterns = st.sampled_from(
         "*2*",
     ]
 )
+number_fields = st.sampled_from(["status", "user.id", "user", "order-no", "tags"])
 bounds = st.one_of(st.none(), st.sampled_from([0.0, 5.0, -3.0, 2.5, 502.0, 502.5, 1e6, 4.999, 200.0]))
 
 
@@ -94,7 +95,7 @@ leaves: st.SearchStrategy[tree.Query] = st.one_of(
     st.builds(tree.Phrase, fields, texts, st.booleans()),
     st.builds(tree.Wildcard, fields, patterns),
     st.builds(tree.Regexp, fields, st.sampled_from(["al.*", "[a-c]+", "(shop|api)(/a)?", "5.?"])),
-    st.builds(_ranges, st.sampled_from(["status", "user.id", "user", "order-no", "tags"]), bounds, bounds, st.booleans(), st.booleans()),
+    st.builds(_ranges, number_fields, bounds, bounds, st.booleans(), st.booleans()),
     st.builds(tree.Exists, fields),
     st.builds(tree.TimeRange, st.sampled_from([None, T0_US + 5_000_000]), st.sampled_from([None, T0_US + 9_000_000])),
     st.builds(tree.Ids, st.lists(st.sampled_from(["own-1", "own-2", "k-3", "k-5", "zz"]), max_size=3).map(tuple)),

@@ -182,7 +182,8 @@ class LogsApi:
 
     async def _health(self, call: Call) -> Reply:
         del call
-        return Reply(startup.health(self._cluster, self._index.warning()))
+        warning = await asyncio.get_running_loop().run_in_executor(self._searching, self._index.warning)
+        return Reply(startup.health(self._cluster, warning))
 
     async def _empty_text(self, call: Call) -> Reply:
         return Reply([] if "json" in call.params.get("format", "") else "")

@@ -61,7 +61,7 @@ def merged(catalogues: list[Catalogue]) -> dict[str, FieldFacts]:
     """The fields of several days."""
     total: dict[str, FieldFacts] = {}
     for catalogue in catalogues:
-        for name, facts in catalogue.fields.items():
+        for name, facts in list(catalogue.fields.items()):  # another thread adds to it
             known = total.setdefault(name, FieldFacts())
             known.texts += facts.texts
             known.numbers += facts.numbers

@@ -89,6 +89,7 @@ class LogIndex:
         self._disk_checked_s = -1e9
         self._retention_s = -1e9
         self._removals: list[str] = []
+        self._generation = 0
         self.status = Status()
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -159,8 +160,12 @@ class LogIndex:
             size_bytes += len(source)
             accepted.append((number, one, entry, source))
             answers.append(None)
-        known = self._known([one.identifier for _, one, _, _ in accepted if one.identifier])
+        identifiers = [one.identifier for _, one, _, _ in accepted if one.identifier]
+        generation = self._generation
+        known = self._known(identifiers)
         with self._wake:
+            if self._generation != generation:  # committed meanwhile: what was pending then is found in the days now
+                known = self._known(identifiers)
             self._check_room(size_bytes)
             taken = self._number(accepted, known, answers, now_us)
             self._append([one.record for one in taken])
@@ -282,6 +287,7 @@ class LogIndex:
         with self._lock:
             self._journal.forget(last_journal)
             self._uncommitted = len(self._queue)
+            self._generation += 1
             self._ids.difference_update(one.record.identifier for one in batch)
 
     def _index_rows(self, day: DayIndex, rows: Sequence[_Pending]) -> None:

@@ -60,13 +60,18 @@ def find(days: Sequence[DayIndex], request: SearchRequest, now_us: int) -> tuple
     ordered = days if sort.descending else list(reversed(days))
     for day in overlapping(ordered, request.query):
         query = day.compile(request.query)
-        if request.total:
-            total += day.count(query)
-        if not wanted or (by_key and found.is_beyond(_extreme(day, descending=sort.descending))):
-            continue
-        if request.search_after:
-            query = together([query, _after(day, request, sort, now_us)])
-        hits, searcher = day.newest(query, wanted, by="k" if by_key else sort.name, descending=sort.descending)
+        by = "k" if by_key else sort.name
+        wanted_here = wanted and not (by_key and found.is_beyond(_extreme(day, descending=sort.descending)))
+        if request.total and wanted_here and not request.search_after:
+            hits, searcher, count = day.newest_of_all(query, wanted, by=by, descending=sort.descending)
+            total += count
+        else:
+            total += day.count(query) if request.total else 0
+            if not wanted_here:
+                continue
+            if request.search_after:
+                query = together([query, _after(day, request, sort, now_us)])
+            hits, searcher = day.newest(query, wanted, by=by, descending=sort.descending)
         keys = [int(hit.key) for hit in hits] if by_key else day.key_values(searcher, hits)
         for hit, key in zip(hits, keys, strict=True):
             found.add(hit.key, key, day, searcher, hit.address)

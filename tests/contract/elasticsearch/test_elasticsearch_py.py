@@ -53,7 +53,9 @@ async def test_search_with_filters_and_sort(client: AsyncElasticsearch) -> None:
     await fill(client)
     found = await client.search(
         index="logs",
-        query={"bool": {"must": {"match": {"message": "connection"}}, "filter": [{"term": {"job": "shop"}}, {"range": {"status": {"gte": 500}}}]}},
+        query={"bool": {"must": {"match": {"message": "connection"}}, "filter": [
+            {"term": {"job": "shop"}}, {"range": {"status": {"gte": 500}}}
+        ]}},
         sort=[{"@timestamp": "desc"}, {"_doc": "desc"}],
         size=4,
     )  # fmt: skip

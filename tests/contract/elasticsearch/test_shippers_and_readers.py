@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 from kokiris.logs.times import iso
@@ -145,7 +146,7 @@ async def test_grafana(server: LogServer) -> None:
     buckets = counted["aggregations"]["2"]["buckets"]
     assert sum(bucket["doc_count"] for bucket in buckets) == 30
     assert all(bucket["key_as_string"] == str(bucket["key"]) for bucket in buckets)
-    assert {after["key"] - before["key"] for before, after in zip(buckets, buckets[1:], strict=False)} == {60_000}
+    assert {after["key"] - before["key"] for before, after in pairwise(buckets)} == {60_000}
     assert buckets[-1]["key"] >= now_ms - 120_000
     first = shown["hits"]["hits"][0]
     assert (shown["status"], len(shown["hits"]["hits"])) == (200, 30)
