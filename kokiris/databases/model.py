@@ -10,7 +10,7 @@ import msgspec
 from kokiris.kernel.errors import BadInput, KokirisError
 from kokiris.kernel.keys import key, prefix
 
-JOB, NAMESPACE, TASK = "mariadb", "platform", "server"
+JOB, NAMESPACE, TASK = "mariadb", "platform", "mariadb"
 """Where MariaDB runs: an add-on's job."""
 CLIENT_FILE = "/run/secrets/mariadb/client.cnf"
 """In its container: the client's options with root's credentials, mounted read-only."""

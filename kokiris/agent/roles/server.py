@@ -150,7 +150,7 @@ def _views(config: Config, layout: Layout, store: Store, leadership: Leadership,
         variables=variables,
         dialer=dialer,
         allocs_of_job=state.allocs_of_job,
-        node_of=state.nodes.get,
+        node_of=lambda node_id: state.nodes.get(node_id),  # noqa: PLW0108 - the table is another one after a reload
     )
     followers = (of_state, of_catalog, of_tokens, of_variables, of_registry, of_databases)
     return _Views(state, catalog, writer, tokens, core, variables, databases, registry, followers)
