@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import subprocess
 
 import msgspec
 import pytest
@@ -133,3 +135,59 @@ async def _pulls(bed: Bed, token: str, repository: str) -> int:
 async def test_robots_expire(bed: Bed) -> None:
     secret = await bed.writes.add("ci", "robot", [parse_grant("**:pull")], expires_ns=1)
     assert (await bed.login("ci", secret)).code != 0
+
+
+async def test_signing_keys_rotate_without_an_interruption(bed: Bed) -> None:
+    await bed.login_user("judy", "**:pull,push")
+    image = bed.image("a/b:1")
+    assert (await bed.docker("push", image, config="judy")).code == 0
+    old_token = bed.service.tokens.node_token("a/b")
+    bed.keys.add_key()
+    bed.stop_registry()
+    await bed.start_registry()
+    assert await _pulls(bed, old_token, "a/b") == 200
+    bed.keys.use_newest_key()
+    new_token = bed.service.tokens.node_token("a/b")
+    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [200, 200]
+    assert (await bed.docker("pull", image, config="judy")).code == 0
+    bed.keys.drop_old_keys()
+    bed.stop_registry()
+    await bed.start_registry()
+    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [401, 200]
+
+
+async def test_logins_and_images_survive_a_restart(bed: Bed) -> None:
+    await bed.login_user("kim", "**:pull,push")
+    image = bed.image("a/b:1")
+    assert (await bed.docker("push", image, config="kim")).code == 0
+    bed.stop_registry(kill=True)
+    await bed.start_registry()
+    await bed.forget(image)
+    assert (await bed.docker("pull", image, config="kim")).code == 0
+
+
+async def test_a_full_disk_refuses_pushes_and_keeps_what_is_there(bed: Bed) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    bed.stop_registry()
+    subprocess.run(  # noqa: ASYNC221 - at once
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(bed.storage)], check=True
+    )
+    try:
+        await bed.start_registry()
+        await bed.login_user("leo", "**:pull,push")
+        small = bed.image("a/small:1")
+        assert (await bed.docker("push", small, config="leo")).code == 0
+        pushing = asyncio.create_task(bed.docker("push", bed.image("a/large:1", size_bytes=12_000_000), config="leo"))
+        refused = await pushing
+        assert refused.code != 0
+        assert await bed.digest("a/large", "1") is None
+        assert [one["Name"] for one in (await bed.api("GET", "repositories"))[1]] == ["a/small"]
+        await bed.forget(small)
+        assert (await bed.docker("pull", small, config="leo")).code == 0
+        status, _ = await bed.api("POST", "gc", {"GraceSeconds": 0})
+        assert status == 200
+        assert (await bed.docker("push", bed.image("a/other:1"), config="leo")).code == 0
+    finally:
+        bed.stop_registry()
+        subprocess.run(["umount", "-l", str(bed.storage)], check=True)  # noqa: ASYNC221 - at once

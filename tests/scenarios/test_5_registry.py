@@ -113,11 +113,12 @@ def test_an_image_that_is_not_there_is_told_in_plan_and_status(infra: Infra, reg
     infra.run_job(text, "-detach")
 
     def told() -> bool:
-        states = [str(alloc["TaskStates"]) for alloc in infra.allocs(job)]
+        states = [str(alloc["TaskStates"]) for alloc in infra.nomad(f"/v1/job/{job}/allocations")]
         return any(f'Failed to pull image "{image}" from {registry}' in one for one in states)
 
     until(told, "the allocation says which image, from where and why")
-    shown = "\n".join(infra.kokiris("alloc", "status", alloc["ID"]).stdout for alloc in infra.allocs(job))
+    allocs = infra.nomad(f"/v1/job/{job}/allocations")
+    shown = "\n".join(infra.kokiris("alloc", "status", alloc["ID"]).stdout for alloc in allocs)
     assert f'Failed to pull image "{image}" from {registry}' in shown
     assert "not found" in shown or "unknown" in shown, shown
 
