@@ -15,6 +15,7 @@ from kokiris.http.app import asgi
 from kokiris.http.serve import HttpServer
 from kokiris.http.tokens import Principal
 from kokiris.logs.api.app import make_logs_app
+from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
 
@@ -58,15 +59,19 @@ class LogServer:
 
 
 @asynccontextmanager
-async def serve_logs(folder: Path, limits: Limits | None = None) -> AsyncIterator[LogServer]:
+async def serve_logs(
+    folder: Path, limits: Limits | None = None, upstream: Upstream | None = None
+) -> AsyncIterator[LogServer]:
     """Stopped at the end, whatever happens. Entries are visible within a tenth of a second."""
     index = LogIndex(folder, limits or Limits(min_free_bytes=1), commit_every_s=0.1)
     await asyncio.to_thread(index.start)
-    http = HttpServer(asgi(make_logs_app(index, Tokens(), cluster="demo")))
+    http = HttpServer(asgi(make_logs_app(index, Tokens(), cluster="demo", upstream=upstream)))
     try:
         await http.start()
         async with aiohttp.ClientSession() as session:
             yield LogServer(f"http://127.0.0.1:{http.port}", index, session)
     finally:
         await http.stop()
+        if upstream is not None:
+            await upstream.close()
         await asyncio.to_thread(index.stop)

@@ -14,9 +14,10 @@ from kokiris.http.serve import HttpServer
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import HostError
 from kokiris.logs.api.app import make_logs_app
+from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.collect.access_socket import AccessSocket
 from kokiris.logs.collect.collector import Collector
-from kokiris.logs.collect.shipper import Shipper
+from kokiris.logs.collect.shipper import Shipper, credentials
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
 from kokiris.logs.tokens import ServerTokens
@@ -31,11 +32,16 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         index = await _open_index(config, layout)
         stack.push_async_callback(asyncio.to_thread, index.stop)
         tokens = ServerTokens(config.servers, functools.partial(client_context, layout), own_secret)
-        app = make_logs_app(index, tokens, cluster=config.client)
+        authorization = credentials(config.logs.elasticsearch_credentials_file)
+        upstream = None
+        if config.logs.elasticsearch_url:
+            upstream = Upstream(config.logs.elasticsearch_url, authorization)
+            stack.push_async_callback(upstream.close)
+        app = make_logs_app(index, tokens, cluster=config.client, upstream=upstream)
         door = HttpServer(asgi(app), host=config.bind_address, port=config.ports.logs)
         await door.start()
         stack.push_async_callback(door.stop)
-        shipper = _shipper(config, own_secret, door.port)
+        shipper = _shipper(config, own_secret, authorization, door.port)
         stack.push_async_callback(shipper.close)
         collector = Collector(
             layout,
@@ -71,8 +77,8 @@ async def _open_index(config: Config, layout: Layout) -> LogIndex:
     return index
 
 
-def _shipper(config: Config, own_secret: str, port: int) -> Shipper:
-    """To our own door, or to the Elasticsearch that is configured."""
+def _shipper(config: Config, own_secret: str, authorization: str, port: int) -> Shipper:
+    """To the Elasticsearch that is configured, else to our own door."""
     if config.logs.elasticsearch_url:
-        return Shipper.with_credentials_file(config.logs.elasticsearch_url, config.logs.elasticsearch_credentials_file)
+        return Shipper(config.logs.elasticsearch_url, {"Authorization": authorization} if authorization else {})
     return Shipper(f"http://{config.bind_address}:{port}", {"Authorization": f"Bearer {own_secret}"})

@@ -29,6 +29,7 @@ from kokiris.logs.api.call import (
 )
 from kokiris.logs.api.page import Page
 from kokiris.logs.api.readers import INDEX_PREFIX, Readers
+from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.index.log_index import LogIndex
 
 PREFIXES = ("/elasticsearch", "/es")
@@ -37,11 +38,14 @@ _INDEX = r"(?P<index>[^/_][^/]*)"
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
-def make_logs_app(index: LogIndex, tokens: TokenCheck, *, cluster: str) -> falcon.asgi.App[Any, Any]:
-    """Serve `kokiris.http.app.asgi(app)`. `cluster` is shown as the cluster's name."""
+def make_logs_app(
+    index: LogIndex, tokens: TokenCheck, *, cluster: str, upstream: Upstream | None = None
+) -> falcon.asgi.App[Any, Any]:
+    """Serve `kokiris.http.app.asgi(app)`. `cluster` is shown as the cluster's name. With
+    `upstream`, that answers everything, and `index` holds what was taken before."""
     app = make_app(write_error)
     api = LogsApi(index, tokens, cluster=cluster)
-    page = Page(index, tokens)
+    page = Page(index, tokens, upstream)
     page.add_routes(app)
 
     async def handle(req: Any, resp: Any, **_: Any) -> None:
@@ -49,7 +53,10 @@ def make_logs_app(index: LogIndex, tokens: TokenCheck, *, cluster: str) -> falco
         if req.path == "/" and req.method == "GET" and wants_page:
             await page.show(req, resp)
             return
-        write_reply(req, resp, await api.handle(req))
+        if upstream is not None:
+            await upstream.pass_on(await api.call_of(req), req, resp)
+        else:
+            write_reply(req, resp, await api.handle(req))
         if req.method == "HEAD":
             resp.data, resp.text = None, None
 
@@ -102,8 +109,7 @@ class LogsApi:
 
     async def handle(self, req: falcon.asgi.Request) -> Reply:
         """Raises KokirisError; `call.write_error` writes it in Elasticsearch's form."""
-        principal = await self._principal(req)
-        call = Call(req.method, _path(req.path), {}, params_of(req), await body_of(req), principal)
+        call = await self.call_of(req)
         prepared = startup.set_up(call)
         if prepared is not None:
             return prepared
@@ -113,6 +119,11 @@ class LogsApi:
                 call.parts = {name: value for name, value in match.groupdict().items() if value}
                 return await handler(call)
         raise startup.not_found(call)
+
+    async def call_of(self, req: falcon.asgi.Request) -> Call:
+        """The request, after its token was checked. Raises EsError (401)."""
+        principal = await self._principal(req)
+        return Call(req.method, _path(req.path), {}, params_of(req), await body_of(req), principal)
 
     async def _principal(self, req: falcon.asgi.Request) -> Principal:
         secret = secret_in(req)

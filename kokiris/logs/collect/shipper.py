@@ -30,6 +30,16 @@ class Shipment:
     document: Document
 
 
+def credentials(file: str) -> str:
+    """The Authorization header of somebody else's Elasticsearch; "" without a file. Raises BadInput."""
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"logs.elasticsearch_credentials_file {file} cannot be read: {error}") from error
+
+
 class Shipper:
     """`headers` carry the credentials; they are asked for anew for every request."""
 
@@ -39,16 +49,6 @@ class Shipper:
         self._session: aiohttp.ClientSession | None = None
         self.refused = 0
         """Documents that the index will never take."""
-
-    @classmethod
-    def with_credentials_file(cls, url: str, file: str) -> Shipper:
-        """For somebody else's Elasticsearch. Raises BadInput when the file cannot be read."""
-        if not file:
-            return cls(url, {})
-        try:
-            return cls(url, {"Authorization": Path(file).read_text().strip()})
-        except OSError as error:
-            raise BadInput(f"logs.elasticsearch_credentials_file {file}: {error.strerror}") from error
 
     async def ship(self, shipments: Sequence[Shipment]) -> None:
         """Returns once each document is acknowledged or refused for good; waits and tries again as long as it takes:

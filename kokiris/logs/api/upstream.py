@@ -1,0 +1,69 @@
+"""A real Elasticsearch or OpenSearch in place of our index: requests are passed on to it under its own credentials."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import aiohttp
+import falcon.asgi
+import msgspec
+
+from kokiris.kernel.errors import BadInput, Unavailable
+from kokiris.logs.api.call import Call, EsError
+from kokiris.logs.query import tree
+from kokiris.logs.query.dsl import Context
+from kokiris.logs.query.to_dsl import to_dsl, without_kql
+
+TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+_PASSED = ("Content-Type", "Accept")
+
+
+class Upstream:
+    """`authorization` "": none is sent. `close` when done."""
+
+    def __init__(self, url: str, authorization: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": authorization} if authorization else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def pass_on(self, call: Call, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Only for management tokens: what a lesser one may see is not told apart over there. KQL is translated.
+        Raises EsError, QueryError, Unavailable."""
+        if not call.principal.is_management and call.principal.kind != "node":
+            raise EsError(403, "security_exception", "this log search is open to the management token only")
+        body = call.body
+        if body and call.path.endswith(("/_search", "/_count")):
+            body = msgspec.json.encode(without_kql(call.json(), Context(time.time_ns() // 1000)))
+        headers = {name: value for name in _PASSED if (value := req.get_header(name))}
+        query = f"?{req.query_string}" if req.query_string else ""
+        status, content_type, raw = await self._send(call.method, call.path + query, body, headers)
+        resp.status, resp.content_type, resp.data = status, content_type, raw
+        resp.set_header("X-Elastic-Product", "Elasticsearch")
+
+    async def newest(self, query: tree.Query, count: int) -> tuple[list[dict[str, Any]], int]:
+        """The sources of the newest entries, and how many match."""
+        body = {"query": to_dsl(query), "size": count, "sort": [{"@timestamp": "desc"}]}
+        headers = {"Content-Type": "application/json"}
+        status, _, raw = await self._send("POST", "/_search", msgspec.json.encode(body), headers)
+        if status >= 300:
+            raise BadInput(f"{self._url} answers {status}: {raw[:300].decode(errors='replace')}")
+        found = msgspec.json.decode(raw)["hits"]
+        return [hit["_source"] for hit in found["hits"]], int(found["total"]["value"])
+
+    async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        try:
+            async with self._session.request(
+                method, self._url + path, data=body or None, headers={**headers, **self._headers}
+            ) as answer:
+                return answer.status, answer.headers.get("Content-Type", "application/json"), await answer.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"logs.elasticsearch_url {self._url}: {str(error) or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Idempotent."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
