@@ -10,7 +10,7 @@ from typing import Any
 
 from kokiris.infra.config import Layout
 from kokiris.logs.collect.collector import Collector
-from kokiris.logs.collect.shipper import Shipper
+from kokiris.logs.collect.shipper import Shipment, Shipper, portions
 from kokiris.worker.logs.files import LogLimits, RotatingFile
 from tests.engines.logs import TOKEN, LogServer
 
@@ -123,3 +123,10 @@ async def test_a_lost_position_file_doubles_nothing(server: LogServer, tmp_path:
 
     await run_until(collector(server, layout), four)
     assert sorted(one["message"] for one in await found(server)) == ["four", "one", "three", "two"]
+
+
+def test_requests_stay_small() -> None:
+    shipments = [Shipment(str(number), {"message": "x" * 1_500_000}) for number in range(7)]
+    found = list(portions(shipments))
+    assert [len(portion) for portion in found] == [2, 2, 2, 1]
+    assert [one.identifier for portion in found for one in portion] == [one.identifier for one in shipments]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 15.0
 INDEX = "logs-kokiris"
+PORTION_BYTES = 4 * 1024 * 1024
+"""Of one request: far below what any Elasticsearch takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,30 @@ class Shipment:
 
     identifier: str
     document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A shipment as the two lines of a bulk request."""
+
+    identifier: str
+    lines: bytes
+
+
+def portions(shipments: Sequence[Shipment]) -> Iterator[list[_Encoded]]:
+    """Requests of at most PORTION_BYTES, but for an entry that is larger by itself."""
+    portion: list[_Encoded] = []
+    size_bytes = 0
+    for one in shipments:
+        action = msgspec.json.encode({"create": {"_index": INDEX, "_id": one.identifier}})
+        lines = action + b"\n" + msgspec.json.encode(one.document) + b"\n"
+        if portion and size_bytes + len(lines) > PORTION_BYTES:
+            yield portion
+            portion, size_bytes = [], 0
+        portion.append(_Encoded(one.identifier, lines))
+        size_bytes += len(lines)
+    if portion:
+        yield portion
 
 
 def credentials(file: str) -> str:
@@ -53,24 +79,20 @@ class Shipper:
     async def ship(self, shipments: Sequence[Shipment]) -> None:
         """Returns once each document is acknowledged or refused for good; waits and tries again as long as it takes:
         meanwhile nothing is read, and containers go on writing into their files."""
-        left, pause_s = list(shipments), FIRST_PAUSE_S
-        while left:
-            try:
-                left = await self._once(left)
-                if not left:
-                    return
-            except (aiohttp.ClientError, OSError, TimeoutError, Unavailable, msgspec.MsgspecError) as error:
-                log.warning("%d entries wait: %s", len(left), str(error) or type(error).__name__)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        for part in portions(shipments):
+            left, pause_s = part, FIRST_PAUSE_S
+            while left:
+                try:
+                    left = await self._once(left)
+                except (aiohttp.ClientError, OSError, TimeoutError, Unavailable, msgspec.MsgspecError) as error:
+                    log.warning("%d entries wait: %s", len(left), str(error) or type(error).__name__)
+                if left:
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def _once(self, shipments: list[Shipment]) -> list[Shipment]:
+    async def _once(self, shipments: list[_Encoded]) -> list[_Encoded]:
         """Those to send again. Raises when none of them got anywhere."""
-        lines: list[bytes] = []
-        for one in shipments:
-            lines.append(msgspec.json.encode({"create": {"_index": INDEX, "_id": one.identifier}}))
-            lines.append(msgspec.json.encode(one.document))
-        body = b"\n".join(lines) + b"\n"
+        body = b"".join(one.lines for one in shipments)
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
         async with self._session.post(self._url, data=body, headers=self._headers) as response:
@@ -82,7 +104,7 @@ class Shipper:
             return []
         return [one for one, item in zip(shipments, answer["items"], strict=True) if self._again(one, item)]
 
-    def _again(self, one: Shipment, item: Mapping[str, Any]) -> bool:
+    def _again(self, one: _Encoded, item: Mapping[str, Any]) -> bool:
         (result,) = item.values()
         status = int(result.get("status", 500))
         if status < 300 or status == 409:
