@@ -1,11 +1,27 @@
 #!/usr/bin/env bash
-# Brings up an infra and its sample site; a second run changes nothing and says so. usage: scripts/up.sh CLIENT INFRA [OPTION OF kokiris up …]
+# Brings up an infra with every door open, and its sample site: built here, pushed to the client's own registry, run from
+# there. A second run changes nothing and says so. usage: scripts/up.sh CLIENT INFRA [OPTION OF kokiris up …]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kokiris=.venv/bin/kokiris
 client=$1 infra=$2; shift 2
-"$kokiris" up -client "$client" -infra "$infra" "$@"
-eval "$("$kokiris" env -client "$client" -infra "$infra")"
+here=(-client "$client" -infra "$infra")
+
+"$kokiris" up "${here[@]}" "$@"
+"$kokiris" addon enable "${here[@]}" registry mariadb phpmyadmin
+eval "$("$kokiris" env "${here[@]}")"
+
 image=$(examples/site/build.sh)
-"$kokiris" job run -if-changed -var "image=$image" examples/site.nomad.hcl
-"$kokiris" urls -client "$client" -infra "$infra" -wait https://www.site.localhost/ -next
+name=site tag=${image#*:}
+remote=$KOKIRIS_REGISTRY/$name:$tag
+if ! "$kokiris" registry repo list -json | grep -q "\"$tag\""; then
+  login=$(mktemp -d)   # docker keeps what it logs in with: here, only until the push is done
+  trap 'rm -rf "$login"' EXIT
+  echo "pushing $remote" >&2
+  printf '%s' "$NOMAD_TOKEN" | docker --config "$login" login --username token --password-stdin "$KOKIRIS_REGISTRY" >/dev/null
+  docker tag "$image" "$remote"
+  docker --config "$login" push --quiet "$remote" >/dev/null
+  docker rmi "$remote" >/dev/null   # the worker pulls it, as it would from anywhere else
+fi
+"$kokiris" job run -if-changed -var "image=$remote" examples/site.nomad.hcl
+"$kokiris" urls "${here[@]}" -wait https://www.site.localhost/ -next

@@ -24,7 +24,7 @@ def door_address(config: Config, host: str) -> str:
 
 
 def environment(config: Config, layout: Layout, secret: str) -> dict[str, str]:
-    """What Nomad's and Consul's clients read from their environment."""
+    """What Nomad's and Consul's clients read from their environment, and the name to `docker login` to."""
     ca_file = str(layout.tls / "ca.pem")
     return {
         "NOMAD_ADDR": door_address(config, config.addresses.nomad),
@@ -33,6 +33,7 @@ def environment(config: Config, layout: Layout, secret: str) -> dict[str, str]:
         "CONSUL_HTTP_ADDR": door_address(config, config.addresses.consul),
         "CONSUL_HTTP_TOKEN": secret,
         "CONSUL_CACERT": ca_file,
+        "KOKIRIS_REGISTRY": door_address(config, config.addresses.registry).removeprefix("https://"),
     }
 
 
