@@ -21,9 +21,9 @@ def platform_addresses(config: Config) -> list[tuple[str, str]]:
         (door_address(config, names.traefikadmin) + "/dashboard/", "routing panel"),
         (door_address(config, names.consul) + "/", "service discovery"),
         (door_address(config, names.nomad) + "/", "container orchestrator"),
-        (door_address(config, names.pma) + "/", "phpMyAdmin (add-on, not in this version)"),
-        (door_address(config, names.registry) + "/", "Docker registry (add-on, not in this version)"),
-        (door_address(config, names.kib) + "/", "log search (add-on, not in this version)"),
+        (door_address(config, names.pma) + "/", "phpMyAdmin (add-on phpmyadmin)"),
+        (door_address(config, names.registry) + "/", "Docker registry (add-on registry)"),
+        (door_address(config, names.kib) + "/", "log search"),
     ]
 
 
