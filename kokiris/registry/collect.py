@@ -32,12 +32,23 @@ from kokiris.registry.storage import (
     repository_path,
     tag_path,
 )
-from kokiris.registry.sweep import GRACE_S, Garbage, find_garbage, links_to_restore, needed_blobs
+from kokiris.registry.sweep import (
+    GRACE_S,
+    Garbage,
+    Links,
+    find_garbage,
+    layers_to_restore,
+    manifests_to_restore,
+    needed_blobs,
+)
 
 log = logging.getLogger(__name__)
 
 SETTLE_S = 3.0
 """Longer than the registry takes from looking for a manifest's layers to writing it."""
+
+CLOCK_MARGIN_S = 0.011
+"""File times lag behind the clock by a tick of the kernel."""
 
 Pinned = Mapping[str, Collection[str]]
 
@@ -90,11 +101,12 @@ class Collector:
     async def _run(self, pinned: Callable[[], Pinned], grace_s: float | None) -> Collected:
         done = Collected()
         await self._settle_aside(done)
+        started_s = self._now_s()
         garbage = await self.plan(pinned(), grace_s)
-        await asyncio.to_thread(self._remove_links, garbage, done)
+        await asyncio.to_thread(self._remove_links, garbage, started_s, done)
         await asyncio.sleep(self._settle_s)
+        await asyncio.to_thread(self._restore_links, garbage)
         storage = await asyncio.to_thread(read_storage, self._root)
-        await asyncio.to_thread(self._restore_links, storage, garbage)
         again = set(self._find(storage, pinned(), grace_s).blobs) - needed_blobs(storage)
         for digest in garbage.blobs:
             if digest in again:
@@ -108,23 +120,30 @@ class Collector:
         wanted = self.grace_s if grace_s is None else grace_s
         return find_garbage(storage, self._now_s(), grace_s=wanted, pinned=pinned)
 
-    def _remove_links(self, garbage: Garbage, done: Collected) -> None:
+    def _remove_links(self, garbage: Garbage, started_s: float, done: Collected) -> None:
+        """Without those that were written again since everything was read."""
         for repository, digest in garbage.manifests:
-            done.manifests += _remove_folder(manifest_link(self._root, repository, digest).parent)
+            done.manifests += _remove_link(manifest_link(self._root, repository, digest), started_s)
         for repository, digest in garbage.layers:
-            done.layers += _remove_folder(layer_link(self._root, repository, digest).parent)
+            done.layers += _remove_link(layer_link(self._root, repository, digest), started_s)
         for repository, upload in garbage.uploads:
             done.uploads += _remove_folder(repository_path(self._root, repository) / "_uploads" / upload)
 
-    def _restore_links(self, storage: Storage, garbage: Garbage) -> None:
-        for repository, digest in links_to_restore(storage, garbage.layers, self._now_s()):
-            if digest in storage.blobs:
-                link = layer_link(self._root, repository, digest)
-                log.info("registry: %s in %s is needed again", digest, repository)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.write_text(digest)
-                _own_like(link, repository_path(self._root, repository))
-                storage.repositories[repository].layers[digest] = self._now_s()
+    def _restore_links(self, garbage: Garbage) -> None:
+        """Manifests first, an index before its children: only what is linked again can be read."""
+        storage = read_storage(self._root)
+        while back := manifests_to_restore(storage, garbage.manifests, self._now_s()):
+            self._write_links(back, [manifest_link(self._root, *one) for one in back])
+            storage = read_storage(self._root)
+        back = layers_to_restore(storage, garbage.layers, self._now_s())
+        self._write_links(back, [layer_link(self._root, *one) for one in back])
+
+    def _write_links(self, names: Links, paths: list[Path]) -> None:
+        for (repository, digest), link in zip(names, paths, strict=True):
+            log.info("registry: %s in %s is needed again", digest, repository)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.write_text(digest)
+            _own_like(link, repository_path(self._root, repository))
 
     def _set_aside(self, digest: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -185,6 +204,16 @@ def delete_tag(root: Path, repository: str, tag: str) -> bool:
         return False
     shutil.rmtree(doomed)
     return True
+
+
+def _remove_link(link: Path, started_s: float) -> bool:
+    """Unless it was written since `started_s`."""
+    try:
+        if link.stat().st_mtime > started_s - CLOCK_MARGIN_S:
+            return False
+    except FileNotFoundError:
+        return False
+    return _remove_folder(link.parent)
 
 
 def _remove_folder(folder: Path) -> bool:

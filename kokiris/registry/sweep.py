@@ -109,21 +109,42 @@ def find_garbage(
     return garbage
 
 
-def links_to_restore(storage: Storage, removed: Collection[tuple[str, str]], now_s: float) -> list[tuple[str, str]]:
-    """Layer links that were removed and turn out to be needed: a manifest came in at the same moment.
+Links = list[tuple[str, str]]
+"""(repository, digest) pairs."""
+
+
+def manifests_to_restore(storage: Storage, removed: Links, now_s: float) -> Links:
+    """Links of manifests that were removed and turn out to be needed: tagged again, or in an index that just came.
+
+    `storage` has been read after the links were removed. What a restored manifest needs is known once it is read again.
+    """
+    live = {
+        repository: mark(storage.repositories[repository], storage, now_s, GRACE_S).manifests
+        for repository in {repository for repository, _ in removed}
+        if repository in storage.repositories
+    }
+    return [
+        (repository, digest)
+        for repository, digest in removed
+        if digest in live.get(repository, ()) and digest not in storage.repositories[repository].revisions
+    ]
+
+
+def layers_to_restore(storage: Storage, removed: Links, now_s: float) -> Links:
+    """Links of layers that were removed and turn out to be needed: a manifest came in at the same moment.
 
     Its push looked for the layers before the links went. `storage` has been read after the links were removed.
     """
-    needed: dict[str, frozenset[str]] = {}
-    found = []
-    for repository, digest in removed:
-        if repository not in storage.repositories:
-            continue
-        if repository not in needed:
-            needed[repository] = mark(storage.repositories[repository], storage, now_s, GRACE_S).blobs
-        if digest in needed[repository] and digest not in storage.repositories[repository].layers:
-            found.append((repository, digest))
-    return found
+    needed = {
+        repository: mark(storage.repositories[repository], storage, now_s, GRACE_S).blobs
+        for repository in {repository for repository, _ in removed}
+        if repository in storage.repositories
+    }
+    return [
+        (repository, digest)
+        for repository, digest in removed
+        if digest in needed.get(repository, ()) and digest not in storage.repositories[repository].layers
+    ]
 
 
 def needed_blobs(storage: Storage) -> set[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 
-from kokiris.registry.collect import Collector, delete_tag
+from kokiris.registry.collect import CLOCK_MARGIN_S, Collected, Collector, delete_tag
 from kokiris.registry.storage import blob_path, read_storage
 from tests.registry.bed import Bed
 
@@ -85,6 +86,7 @@ async def whole(bed: Bed, repository: str, digest: str) -> bool:
 
 async def collect(bed: Bed, **body: Any) -> Any:
     """By the API, without grace."""
+    await asyncio.sleep(2 * CLOCK_MARGIN_S)  # what was written just now is taken for written meanwhile
     status, answer = await bed.api("POST", "gc", {"GraceSeconds": 0, **body})
     assert status == 200, answer
     return answer
@@ -232,3 +234,32 @@ async def test_deleting_a_tag_leaves_the_others(bed: Bed) -> None:
     await collect(bed)
     assert await bed.digest("a/b", "v1") is None
     assert await whole(bed, "a/b", "v2")
+
+
+async def test_the_same_manifest_pushed_again_at_the_last_moment_stays(bed: Bed) -> None:
+    """Between reading and removing: its links are young again."""
+    push = Pusher(bed, "a/b")
+    await push.image("one")
+    collector = Collector(bed.storage, settle_s=0)
+    started_s = time.time()
+    garbage = await collector.plan({}, 0)
+    assert len(garbage.manifests) == 1
+    await push.image("one", "v1")
+    collector._remove_links(garbage, started_s, Collected())
+    collector._restore_links(garbage)
+    assert await whole(bed, "a/b", "v1")
+
+
+async def test_an_index_over_manifests_that_are_just_going_gets_them_back(bed: Bed) -> None:
+    """The registry looked for the children before their links went, and wrote the index after."""
+    push = Pusher(bed, "a/b")
+    child = await push.image("one")
+    collector = Collector(bed.storage, settle_s=0)
+    garbage = await collector.plan({}, 0)
+    await push.put({"manifests": [child]}, INDEX, "v1")
+    collector._remove_links(garbage, time.time() + 60, Collected())
+    assert not await whole(bed, "a/b", "v1")
+    collector._restore_links(garbage)
+    assert await whole(bed, "a/b", "v1")
+    await collector.run(dict, 0)
+    assert await whole(bed, "a/b", "v1")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kokiris.registry.storage import Blob, Manifest, Repository, Storage, parse_manifest
-from kokiris.registry.sweep import GRACE_S, find_garbage, links_to_restore
+from kokiris.registry.sweep import GRACE_S, find_garbage, layers_to_restore, manifests_to_restore
 
 OLD, NOW = 0.0, 10 * GRACE_S
 
@@ -79,7 +79,13 @@ def test_a_blob_of_two_repositories_goes_with_the_last() -> None:
 
 def test_a_link_that_a_new_manifest_needs_comes_back() -> None:
     storage = storage_of({"m": Manifest(blobs=frozenset({"l"}))}, tags={"v": "m"}, layers=())
-    assert links_to_restore(storage, [("a", "l"), ("a", "x"), ("gone", "l")], NOW) == [("a", "l")]
+    assert layers_to_restore(storage, [("a", "l"), ("a", "x"), ("gone", "l")], NOW) == [("a", "l")]
+
+
+def test_a_manifest_that_is_tagged_again_comes_back_with_its_children() -> None:
+    storage = storage_of({"index": Manifest(children=frozenset({"child"}))}, tags={"v": "index", "w": "again"})
+    removed = [("a", "child"), ("a", "again"), ("a", "other"), ("a", "index"), ("gone", "child")]
+    assert manifests_to_restore(storage, removed, NOW) == [("a", "child"), ("a", "again")]
 
 
 digests = st.sampled_from([f"d{number}" for number in range(10)])
