@@ -150,7 +150,7 @@ def robot_add_command(name: str, scope: tuple[str, ...], expires: str) -> None:
     _add(name, "robot", scope, expires)
 
 
-@user_group.command("list", cls=Command)
+@user_group.command("list", cls=Command, examples="kokiris registry user list")
 @flag("json", "As JSON.")
 def user_list_command(json: bool) -> None:
     """All users and robots."""
@@ -167,7 +167,7 @@ def account_table(accounts: list[dict[str, Any]]) -> str:
     return table(rows)
 
 
-@user_group.command("remove", cls=Command)
+@user_group.command("remove", cls=Command, examples="kokiris registry user remove alice")
 @click.argument("name")
 def user_remove_command(name: str) -> None:
     """Removes a user or robot; its logins end."""
@@ -175,14 +175,14 @@ def user_remove_command(name: str) -> None:
     say(f'account "{name}" removed')
 
 
-@user_group.command("token", cls=Command)
+@user_group.command("token", cls=Command, examples="kokiris registry user token alice")
 @click.argument("name")
 def user_token_command(name: str) -> None:
     """Gives a user or robot a new token; the old one and its logins end."""
     _show_secret(open_registry().put(f"/api/v1/account/{quote(name, safe='')}").data)
 
 
-@repo_group.command("list", cls=Command)
+@repo_group.command("list", cls=Command, examples="kokiris registry repo list")
 @flag("json", "As JSON.")
 def repo_list_command(json: bool) -> None:
     """Repositories with tags, digests, sizes, and the jobs that use them."""
@@ -227,7 +227,7 @@ def retention_set_command(pattern: str, keep: int) -> None:
     say(f"{pattern}: the newest {keep} tags are kept" if keep else f"{pattern}: no rule any more")
 
 
-@retention_group.command("run", cls=Command)
+@retention_group.command("run", cls=Command, examples="kokiris registry retention run -dry-run")
 @flag("dry-run", "Only show what would go.")
 def retention_run_command(dry_run: bool) -> None:
     """Deletes surplus tags now."""
@@ -246,7 +246,7 @@ def quota_set_command(size: str) -> None:
     say(f"quota: {size_text(quota)}" if quota else "no quota")
 
 
-@registry_group.command("status", cls=Command)
+@registry_group.command("status", cls=Command, examples="kokiris registry status")
 @flag("json", "As JSON.")
 def status_command(json: bool) -> None:
     """Address, size, quota, rules."""

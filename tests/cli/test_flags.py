@@ -61,7 +61,8 @@ def test_every_verb_has_an_example() -> None:
     for name in COMMANDS:
         command = root.get_command(click.Context(root), name)
         verbs = list(command.commands.values()) if isinstance(command, Group) else [command]
-        for verb in verbs:
+        inner = [one for verb in verbs if isinstance(verb, Group) for one in verb.commands.values()]
+        for verb in [*(verb for verb in verbs if not isinstance(verb, Group)), *inner]:
             assert getattr(verb, "examples", ""), f"{name} {verb.name if verb else ''} has no example"
 
 
