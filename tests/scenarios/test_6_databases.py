@@ -87,13 +87,12 @@ def test_a_job_gets_the_account_of_the_database_it_names(shop: Infra, job: str) 
     before = password(shop)
     shop.kokiris("db", "rotate", "shop")
     assert password(shop) != before
-    until(
-        lambda: (
-            f"DB_PASSWORD={password(shop)}"
-            in shop.kokiris("alloc", "exec", "-job", job, "cat", "/secrets/db.env", check=False).stdout
-        ),
-        "the job restarted with the new password",
-    )
+
+    def restarted() -> bool:
+        seen = shop.kokiris("alloc", "exec", "-job", job, "cat", "/secrets/db.env", check=False).stdout
+        return f"DB_PASSWORD={password(shop)}" in seen
+
+    until(restarted, "the job has the new password")
     assert password(shop) not in shop.log_text()
 
 
