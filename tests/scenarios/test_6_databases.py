@@ -82,14 +82,14 @@ def sql(infra: Infra, statements: str) -> str:
 def test_a_job_gets_the_account_of_the_database_it_names(shop: Infra, job: str) -> None:
     text = USER.replace("@JOB@", job).replace("@IMAGE@", site_image()).replace("@DATABASE@", "shop")
     shop.run_job(text)
-    seen = shop.kokiris("alloc", "exec", "-job", job, "cat", "/secrets/db.env").stdout
+    seen = shop.kokiris("alloc", "exec", "-job", job, "/bin/busybox", "cat", "/secrets/db.env").stdout
     assert f"DB_PASSWORD={password(shop)}" in seen
     before = password(shop)
     shop.kokiris("db", "rotate", "shop")
     assert password(shop) != before
 
     def restarted() -> bool:
-        seen = shop.kokiris("alloc", "exec", "-job", job, "cat", "/secrets/db.env", check=False).stdout
+        seen = shop.kokiris("alloc", "exec", "-job", job, "/bin/busybox", "cat", "/secrets/db.env", check=False).stdout
         return f"DB_PASSWORD={password(shop)}" in seen
 
     until(restarted, "the job has the new password")
