@@ -9,7 +9,7 @@ import click
 
 from kokiris.cli.flags import Command, Group, flag, value, values
 from kokiris.cli.jobfile import JobFile, read_job_file
-from kokiris.cli.jobtext import job_detail, job_list, plan_failures
+from kokiris.cli.jobtext import allocation_table, job_detail, job_list, plan_failures
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say
 from kokiris.cli.session import find_job, job_path, namespace_option, open_client
@@ -195,7 +195,23 @@ def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: boo
     as_json({"Job": current})
 
 
-for one in (validate_command, plan_command, run_command, status_command, stop_command, inspect_command):
+@click.command("allocs", cls=Command, examples="kokiris job allocs shop\nkokiris job allocs -json shop")
+@namespace_option
+@click.argument("job")
+@flag("json", "As JSON.")
+@flag("verbose", "Show whole ids.")
+def allocs_command(namespace: str, job: str, json: bool, verbose: bool) -> None:
+    """Lists the allocations of a job."""
+    client = open_client(namespace)
+    in_namespace, job_id = find_job(client, job)
+    stubs = client.get(job_path(job_id, "/allocations"), {"namespace": in_namespace}).data
+    if json:
+        as_json(stubs)
+    else:
+        say(allocation_table(stubs, verbose=verbose))
+
+
+for one in (validate_command, plan_command, run_command, status_command, stop_command, inspect_command, allocs_command):
     job_group.add_command(one)
 
 

@@ -48,7 +48,7 @@ ACTED: dict[str, tuple[tuple[str, str], ...]] = {
         ("shutdown_delay, meta", ""),
     ),
     "task": (
-        ("driver", "docker, raw_exec"),
+        ("driver", 'docker; raw_exec in the namespace "platform"'),
         ("config", "see below"),
         ("env, meta, user", ""),
         ("resources", "cpu, memory, memory_max; disk is ignored with a warning, as Nomad ignores it"),
