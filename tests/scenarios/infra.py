@@ -33,12 +33,17 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """A command from the repository's root, with its whole output in the failure."""
     done = subprocess.run(
-        [str(one) for one in argv], cwd=ROOT, env={**os.environ, **(env or {})}, text=True, capture_output=True,
+        [str(one) for one in argv], cwd=ROOT, env={**_own_environment(), **(env or {})}, text=True, capture_output=True,
         input=stdin, timeout=600, check=False, stdin=subprocess.DEVNULL if stdin is None else None,
     )  # fmt: skip
     if check and done.returncode != 0:
         raise AssertionError(f"{argv} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def _own_environment() -> dict[str, str]:
+    """Without what a `make` around the tests hands down to a `make` within them."""
+    return {name: text for name, text in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:
