@@ -16,6 +16,8 @@ from tests.scenarios.infra import Infra, run, until
 
 pytestmark = pytest.mark.scenario
 
+STORES = ("sqlite",)
+
 ADD_ON = "registry"
 
 

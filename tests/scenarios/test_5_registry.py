@@ -14,6 +14,8 @@ from tests.scenarios.infra import Completed, Infra, run, site_image, until
 
 pytestmark = pytest.mark.scenario
 
+STORES = ("sqlite",)
+
 SHOW = ("/bin/busybox", "sh", "-c", "/bin/busybox env; /bin/busybox cat /proc/1/environ")
 CONFIGS = Path(os.environ.get("KOKIRIS_SCRATCH", "/nowhere")) / "docker-logins"
 
