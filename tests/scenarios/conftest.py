@@ -11,7 +11,7 @@ from tests.scenarios.infra import Infra, run
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each scenario runs on both stores, but those of a module that names its own: what it shows lies above the store."""
+    """Each scenario runs on both stores, but those of a module that names its own: what they show lies above it."""
     if "infra" in metafunc.fixturenames:
         stores = getattr(metafunc.module, "STORES", ("sqlite", "etcd"))
         metafunc.parametrize("infra", stores, indirect=True, scope="session")
