@@ -45,6 +45,10 @@ job "@JOB@" {
 }
 """
 
+pytestmark = pytest.mark.scenario
+
+STORES = ("sqlite",)
+
 
 @pytest.fixture(scope="module")
 def shop(infra: Infra) -> Iterator[Infra]:
