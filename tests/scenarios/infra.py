@@ -47,13 +47,21 @@ def _own_environment() -> dict[str, str]:
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:
-    """Waits for a condition and returns its value; a generous deadline, because machines are slow and noisy."""
+    """Waits for a condition and returns its value; a generous deadline, because machines are slow and noisy.
+
+    A condition that fails an assertion (a command that exits non-zero, an answer that is not there) does not hold yet;
+    what it last said is in the failure.
+    """
     deadline = time.monotonic() + timeout_s
+    said = ""
     while True:
-        value = condition()
+        try:
+            value = condition()
+        except AssertionError as error:
+            value, said = None, f"\n{error}"
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}{said}"
         time.sleep(0.05)
 
 
