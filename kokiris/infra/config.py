@@ -67,6 +67,8 @@ class LogsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """http(s)://host:port, without credentials."""
     elasticsearch_credentials_file: str = ""
     """A file (0600) with one line, the value of its Authorization header: "ApiKey …" or "Basic …"; empty: none."""
+    elasticsearch_ca_file: str = ""
+    """PEM certificates that its own is checked against; empty: the machine's authorities."""
 
 
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from kokiris.access.authority import issue, new_authority, new_key_and_request, utc_now
+from kokiris.kernel.errors import BadInput
 from kokiris.logs.api.upstream import Upstream
+from kokiris.logs.collect.shipper import Shipment, Shipper, trust
+from tests.engines.etcd import free_ports
 from tests.engines.logs import TENANT, TOKEN, LogServer, serve_logs
 
 
@@ -40,3 +52,51 @@ async def test_an_upstream_that_is_away_is_named(tmp_path: Path) -> None:
         status, answer, _ = await front.call("GET", "/_search")
         assert status == 503
         assert "logs.elasticsearch_url" in answer["error"]["reason"]
+
+
+@pytest.fixture
+def behind_tls(server: LogServer, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """HAProxy with a certificate of an authority of its own before `server`: its address, and that authority's file."""
+    authority = new_authority("somebody's own", utc_now())
+    key_pem, request_pem = new_key_and_request(["localhost"])
+    (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
+    (tmp_path / "both.pem").write_bytes(issue(authority, request_pem, ["localhost"], utc_now()) + key_pem)
+    (port,) = free_ports(1)
+    (tmp_path / "tls.cfg").write_text(
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
+        f"listen tls\n  bind 127.0.0.1:{port} ssl crt {tmp_path / 'both.pem'}\n"
+        f"  server logs {server.url.removeprefix('http://')}\n"
+    )
+    process = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(tmp_path / "tls.cfg")])
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            break
+        time.sleep(0.02)
+    yield f"https://localhost:{port}", tmp_path / "ca.pem"
+    process.terminate()
+    process.wait(30)
+
+
+async def test_a_certificate_of_its_own_authority_is_checked(
+    server: LogServer, behind_tls: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, ca_file = behind_tls
+    stranger = Upstream(url, f"Bearer {TOKEN}", trust(""))
+    async with serve_logs(tmp_path / "stranger", upstream=stranger) as front:
+        status, answer, _ = await front.call("GET", "/_search")
+        assert (status, "certificate" in answer["error"]["reason"].lower()) == (503, True)
+    shipper = Shipper(url, {"Authorization": f"Bearer {TOKEN}"}, trust(str(ca_file)))
+    await shipper.ship([Shipment("one", {"@timestamp": 1_800_000_000_000_000, "message": "over TLS"})])
+    await shipper.close()
+    await server.call("POST", "/_refresh")
+    async with serve_logs(tmp_path / "front", upstream=Upstream(url, f"Bearer {TOKEN}", trust(str(ca_file)))) as front:
+        assert (await front.call("GET", "/_count"))[1]["count"] == 1
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_an_authority_file_that_cannot_be_used_is_named(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(BadInput, match=re.escape(str(tmp_path / "ca.pem"))):
+        trust(str(tmp_path / "ca.pem"))

@@ -17,7 +17,7 @@ from kokiris.logs.api.app import make_logs_app
 from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.collect.access_socket import AccessSocket
 from kokiris.logs.collect.collector import Collector
-from kokiris.logs.collect.shipper import Shipper, credentials
+from kokiris.logs.collect.shipper import Shipper, credentials, trust
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
 from kokiris.logs.tokens import ServerTokens
@@ -35,7 +35,7 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         authorization = credentials(config.logs.elasticsearch_credentials_file)
         upstream = None
         if config.logs.elasticsearch_url:
-            upstream = Upstream(config.logs.elasticsearch_url, authorization)
+            upstream = Upstream(config.logs.elasticsearch_url, authorization, trust(config.logs.elasticsearch_ca_file))
             stack.push_async_callback(upstream.close)
         app = make_logs_app(index, tokens, cluster=config.client, upstream=upstream)
         door = HttpServer(asgi(app), host=config.bind_address, port=config.ports.logs)
@@ -80,5 +80,6 @@ async def _open_index(config: Config, layout: Layout) -> LogIndex:
 def _shipper(config: Config, own_secret: str, authorization: str, port: int) -> Shipper:
     """To the Elasticsearch that is configured, else to our own door."""
     if config.logs.elasticsearch_url:
-        return Shipper(config.logs.elasticsearch_url, {"Authorization": authorization} if authorization else {})
+        headers = {"Authorization": authorization} if authorization else {}
+        return Shipper(config.logs.elasticsearch_url, headers, trust(config.logs.elasticsearch_ca_file))
     return Shipper(f"http://{config.bind_address}:{port}", {"Authorization": f"Bearer {own_secret}"})

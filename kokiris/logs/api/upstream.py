@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 
@@ -20,10 +21,11 @@ _PASSED = ("Content-Type", "Accept")
 
 
 class Upstream:
-    """`authorization` "": none is sent. `close` when done."""
+    """`authorization` "": none is sent. `tls` checks the certificate where `url` is https. `close` when done."""
 
-    def __init__(self, url: str, authorization: str) -> None:
+    def __init__(self, url: str, authorization: str, tls: ssl.SSLContext | None = None) -> None:
         self._url = url.rstrip("/")
+        self._tls = tls
         self._headers = {"Authorization": authorization} if authorization else {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -53,7 +55,9 @@ class Upstream:
 
     async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+            self._session = aiohttp.ClientSession(
+                timeout=TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls or True)
+            )
         try:
             async with self._session.request(
                 method, self._url + path, data=body or None, headers={**headers, **self._headers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,15 @@ def portions(shipments: Sequence[Shipment]) -> Iterator[list[_Encoded]]:
         yield portion
 
 
+def trust(ca_file: str) -> ssl.SSLContext:
+    """What the certificate of somebody else's Elasticsearch is checked against; "" means the machine's authorities.
+    Raises BadInput."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadInput(f"logs.elasticsearch_ca_file {ca_file} cannot be used: {error}") from error
+
+
 def credentials(file: str) -> str:
     """The Authorization header of somebody else's Elasticsearch; "" without a file. Raises BadInput."""
     if not file:
@@ -67,11 +77,12 @@ def credentials(file: str) -> str:
 
 
 class Shipper:
-    """`headers` carry the credentials; they are asked for anew for every request."""
+    """`headers` carry the credentials. `tls` checks the certificate where `url` is https."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
         self._url = f"{url.rstrip('/')}/_bulk"
         self._headers = {"Content-Type": "application/x-ndjson", **headers}
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self.refused = 0
         """Documents that the index will never take."""
@@ -94,7 +105,9 @@ class Shipper:
         """Those to send again. Raises when none of them got anywhere."""
         body = b"".join(one.lines for one in shipments)
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+            self._session = aiohttp.ClientSession(
+                timeout=TIMEOUT, connector=aiohttp.TCPConnector(ssl=self._tls or True)
+            )
         async with self._session.post(self._url, data=body, headers=self._headers) as response:
             raw = await response.read()
             if response.status >= 300:
