@@ -108,7 +108,7 @@ async def join(call: Call) -> dict[str, Any]:
     """PUT or POST /v1/agent/join: 200 with the reason it did not happen, as Nomad answers a failed join."""
     return {
         "num_joined": 0,
-        "error": f"{call.query('address') or 'no address'}: nodes join with `kokiris node join` and a join token",
+        "error": f"{call.query('address') or 'no address'}: servers are named in the node's configuration file",
     }
 
 
