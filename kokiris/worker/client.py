@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -219,8 +219,8 @@ class Servers:
         _, answer = await self._send(_Request(method, path, params, raw, timeout_s))
         return msgspec.json.decode(answer or b"{}", type=answer_type)
 
-    async def _send(self, request: _Request) -> tuple[dict[str, str], bytes]:
-        """(headers, body) of the first server that answers; it is asked first the next time."""
+    async def _send(self, request: _Request) -> tuple[Mapping[str, str], bytes]:
+        """(headers, whatever their case; body) of the first server that answers; it is asked first the next time."""
         problem: KokirisError = Unavailable("no server is configured")
         for step in range(len(self._addresses)):
             at = (self._first + step) % len(self._addresses)
@@ -234,7 +234,7 @@ class Servers:
         self._first = (self._first + 1) % max(1, len(self._addresses))
         raise problem
 
-    async def _ask(self, address: str, request: _Request) -> tuple[dict[str, str], bytes]:
+    async def _ask(self, address: str, request: _Request) -> tuple[Mapping[str, str], bytes]:
         scheme = "https" if self._tls is not None else "http"
         try:
             async with self._pool().request(
@@ -248,7 +248,7 @@ class Servers:
                 raw = await answer.read()
                 if answer.status >= 400:
                     raise _refused(answer.status, raw.decode(errors="replace"))
-                return dict(answer.headers), raw
+                return answer.headers, raw
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"server {address} does not answer: {error or type(error).__name__}") from error
 

@@ -197,7 +197,7 @@ class InternalApi:
             {"Node": {"Node": "n1", "Address": "10.0.0.1"}, "Service": {"ID": f"{name}-{i}", "Service": name, **one}}
             for i, one in enumerate(self.instances.get(name, []))
         ]
-        return web.json_response(found, headers={"X-Consul-Index": str(self._index)})
+        return web.json_response(found, headers={"x-consul-index": str(self._index)})
 
     async def set_instances(self, service: str, instances: list[dict[str, Any]]) -> None:
         """What the catalog answers: [{"Address": …, "Port": …}]."""

@@ -203,7 +203,7 @@ class Rpc:
             for one in instances.values():
                 tags.setdefault(name, set()).update(one["Tags"])
         body = {name: sorted(of_name) for name, of_name in tags.items()}
-        return web.json_response(body, headers={"X-Consul-Index": str(index)})
+        return web.json_response(body, headers={"x-consul-index": str(index)})
 
     async def _health(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -216,7 +216,7 @@ class Rpc:
             }
             for one in self.instances.get(name, {}).values()
         ]
-        return web.json_response(body, headers={"X-Consul-Index": str(index)})
+        return web.json_response(body, headers={"x-consul-index": str(index)})
 
     async def _report(self, request: web.Request) -> web.Response:
         self.reports.append(await request.json())
