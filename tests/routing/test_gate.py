@@ -24,11 +24,12 @@ async def running(node: Any, rpc: Any, edge_process: Any, client: Any, wait_for:
 
     async def ready() -> bool:
         try:
-            return bool((await client.get(node.config.addresses.pma, "/.kokiris/sign-in"))[0] == 401)
+            form = (await client.get(node.config.addresses.pma, "/.kokiris/sign-in"))[0]
+            return bool(form == 401 and (await client.get(node.config.addresses.vip))[0] == 200)
         except aiohttp.ClientError:
             return False
 
-    await wait_for(ready, "the gate's form")
+    await wait_for(ready, "the gate's form, and the routes")
 
 
 async def sign_in(client: Any, host: str, secret: str) -> tuple[int, str]:
