@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.25
 LOOK_AROUND_S = 1.0
 """How often new allocations and streams are looked for."""
-TRACE_WAIT_S = 1.0
-"""How long an entry is held back for further lines of it."""
+TRACE_WAIT_S = 0.5
+"""How long an entry is held back for further lines of it: a program writes a trace in one go."""
 BATCH_ENTRIES = 2000
 
 

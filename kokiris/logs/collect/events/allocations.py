@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from kokiris.kernel.clock import parse_rfc3339_ns
+from kokiris.kernel.units import HOUR_NS
 from kokiris.logs.collect.events.entry import EventEntry, sentence_end
 from kokiris.logs.collect.events.tasks import of_task
 from kokiris.logs.model import Document
@@ -123,15 +126,18 @@ def _end(alloc: Allocation, fields: Document) -> EventEntry | None:
 
 
 def of_evaluation(evaluation: Evaluation) -> list[EventEntry]:
-    """One entry when instances of a job could not be placed."""
+    """One entry when instances of a job could not be placed: the same reason is told once an hour, however often it is
+    evaluated again."""
     failed = evaluation.FailedTGAllocs or {}
     if not failed or evaluation.Status != "complete":
         return []
     groups = ", ".join(f"{metric.CoalescedFailures + 1} of {name}" for name, metric in sorted(failed.items()))
     why = sentence_end(" ".join(evaluation.StatusDescription.split()))
+    mark = hashlib.sha256(f"{evaluation.JobModifyIndex} {groups} {why}".encode()).hexdigest()[:12]
+    hour = evaluation.ModifyTime // HOUR_NS
     return [
         EventEntry(
-            identifier=f"{evaluation.ID}.event.unplaced",
+            identifier=f"{evaluation.Namespace}.{evaluation.JobID}.event.unplaced.{hour:x}.{mark}",
             time_ns=evaluation.ModifyTime,
             kind="Allocation",
             type="PlacementFailed",

@@ -74,6 +74,8 @@ class EventFollower:
         self._outlet = outlet
         self._file = kept
         self._kept = load_kept(kept, Followed, Followed())
+        self._deployments_index = 0
+        """Up to where deployments are looked at: the stream may begin with what was before, out of its order."""
 
     async def run(self) -> None:
         """Waits for servers that are away, as long as it takes."""
@@ -103,9 +105,11 @@ class EventFollower:
             self._outlet.put(of_allocation(alloc) if alloc is not None else ())
             if number % SHIP_AT == SHIP_AT - 1:
                 await self._outlet.ship()
-        for deployment in await self._listed("/v1/deployments", Deployment, after):
+        deployments, self._deployments_index = await self._listed("/v1/deployments", Deployment, after)
+        for deployment in deployments:
             self._deployment(deployment)
-        for evaluation in await self._listed("/v1/evaluations", Evaluation, after):
+        evaluations, _ = await self._listed("/v1/evaluations", Evaluation, after)
+        for evaluation in evaluations:
             self._outlet.put(of_evaluation(evaluation))
         await self._catch_up_jobs(after)
         nodes, _ = await self._source.nomad("/v1/nodes", list[_Stub])
@@ -124,11 +128,12 @@ class EventFollower:
             if stub.ModifyIndex > after:
                 await self._versions(stub.Namespace, stub.ID, after)
 
-    async def _listed(self, path: str, as_type: type[T], after: int) -> list[T]:
-        raws, _ = await self._source.nomad(path, list[msgspec.Raw], namespace="*")
+    async def _listed(self, path: str, as_type: type[T], after: int) -> tuple[list[T], int]:
+        """Those newer than `after`, and the list's index."""
+        raws, index = await self._source.nomad(path, list[msgspec.Raw], namespace="*")
         newer = [raw for raw in raws if msgspec.json.decode(raw, type=_Stub).ModifyIndex > after]
         found = [_decoded(raw, as_type) for raw in newer]
-        return [one for one in found if one is not None]
+        return [one for one in found if one is not None], index
 
     async def _object(self, path: str, as_type: type[T]) -> T | None:
         """None when it is gone meanwhile."""
@@ -179,7 +184,8 @@ class EventFollower:
         elif event.Topic == "Node" and (node := _decoded(raw, Node)) is not None:
             self._outlet.put(of_node(node))
         elif event.Topic == "Deployment" and (deployment := _decoded(raw, Deployment)) is not None:
-            self._deployment(deployment)
+            if deployment.ModifyIndex > self._deployments_index:
+                self._deployment(deployment)
         elif event.Topic == "Job":
             await self._job(msgspec.json.decode(raw, type=_Stub), index)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kokiris.kernel.units import format_duration
+from kokiris.kernel.units import SECOND_NS, format_duration
 from kokiris.logs.collect.events.entry import EventEntry, sentence_end
 from kokiris.logs.model import Document
 from kokiris.orchestrator.model.allocwire import TaskEvent
@@ -71,7 +71,7 @@ def _words(event: TaskEvent) -> str:
         "Driver Failure": f"could not be started: {event.DriverError or said}",
         "Setup Failure": f"could not be set up: {event.SetupError or said}",
         "Terminated": _end(event),
-        "Restarting": f"starts again in {format_duration(event.StartDelay)}: {event.RestartReason or said}",
+        "Restarting": f"starts again in {_about(event.StartDelay)}: {event.RestartReason or said}",
         "Not Restarting": f"is not started again: {event.RestartReason or said}",
         "Restart Signaled": f"is restarted: {event.RestartReason or said}",
         "Killing": f"is being stopped: {said}",
@@ -81,6 +81,12 @@ def _words(event: TaskEvent) -> str:
     }
     known = words.get(event.Type)
     return f" {known}" if known else f" ({event.Type}): {said}"
+
+
+def _about(duration_ns: int) -> str:
+    """To the tenth of a second."""
+    step_ns = SECOND_NS // 10
+    return format_duration(round(duration_ns / step_ns) * step_ns)
 
 
 def _end(event: TaskEvent) -> str:
