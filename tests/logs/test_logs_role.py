@@ -51,6 +51,11 @@ class Roles:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(30)
 
+    def stop(self, role: str) -> None:
+        process = self.running.pop(role)
+        process.terminate()
+        assert process.wait(60) == 0
+
     def ask(self, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> requests.Response | None:
         """None while nobody answers."""
         url = f"http://127.0.0.1:{self.config.ports.logs}{path}"
@@ -160,9 +165,7 @@ def test_from_file_and_router_to_search(roles: Roles) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(json.dumps(line).encode(), str(roles.layout.run / "access.sock"))
     roles.until(lambda: bool(roles.found('status >= 500 and host:"shop.x"')))
-    process = roles.running.pop("logs")
-    process.terminate()
-    assert process.wait(60) == 0
+    roles.stop("logs")
     logs = "".join(one.read_text() for one in roles.layout.root.glob("*.log"))
     assert roles.token not in logs
     assert "Traceback" not in logs
@@ -183,7 +186,7 @@ def test_events_come_once_whatever_restarts(roles: Roles) -> None:
     roles.register("shop", Priority=60)
     roles.nomad("DELETE", "/v1/job/shop")
     roles.register("gone")
-    roles.kill("server")
+    roles.stop("server")
     roles.start("logs")  # waits for it
     roles.start("server")
     roles.until(lambda: "Job shop is stopped (version 2)" in told())
