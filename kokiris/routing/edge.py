@@ -52,6 +52,8 @@ class Memory(msgspec.Struct, kw_only=True):
     slots: dict[str, int] = msgspec.field(default_factory=dict)
     instances: dict[str, str] = msgspec.field(default_factory=dict)
     last_good: dict[str, LastGood] = msgspec.field(default_factory=dict)
+    routers: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """Router → its service and rule, for the log search: it reads slots, instances and routers here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,12 @@ class Edge:
         plan = self._compiler.plan(configuration, self._memory.slots, busy)
         known = {name: instance for name, instance in self._memory.instances.items() if name in held}
         self._remember(
-            Memory(slots=plan.slots, instances={**known, **plan.instances}, last_good=_last_good(configuration))
+            Memory(
+                slots=plan.slots,
+                instances={**known, **plan.instances},
+                last_good=_last_good(configuration),
+                routers={name: (one.service, one.rule) for name, one in configuration.serving.items()},
+            )
         )
         await self._certify(plan)
         await self._driver.apply(plan.servers, maps_of(plan))

@@ -18,6 +18,8 @@ from kokiris.kernel.errors import HostError, Unavailable
 from kokiris.logs.api.app import make_logs_app
 from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.collect.access_socket import AccessSocket
+from kokiris.logs.collect.access_targets import AccessTargets
+from kokiris.logs.collect.allocs import read_origin
 from kokiris.logs.collect.collector import Collector
 from kokiris.logs.collect.events.check_follower import CheckFollower
 from kokiris.logs.collect.events.follower import EventFollower
@@ -56,7 +58,13 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             shipper=shipper,
             kept=layout.root / "logs" / "positions.json",
         )
-        access = AccessSocket(layout.run / "access.sock", infra=config.infra, node=config.node_name, shipper=shipper)
+        access = AccessSocket(
+            layout.run / "access.sock",
+            infra=config.infra,
+            node=config.node_name,
+            shipper=shipper,
+            targets=_access_targets(config, layout),
+        )
         events = _event_followers(config, layout, shipper, stack)
         tasks = [asyncio.ensure_future(one) for one in (collector.run(), access.run(), *events)]
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -87,6 +95,12 @@ def _shipper(config: Config, own_secret: str, authorization: str, port: int) -> 
         headers = {"Authorization": authorization} if authorization else {}
         return Shipper(config.logs.elasticsearch_url, headers, trust(config.logs.elasticsearch_ca_file))
     return Shipper(f"http://{config.bind_address}:{port}", {"Authorization": f"Bearer {own_secret}"})
+
+
+def _access_targets(config: Config, layout: Layout) -> AccessTargets:
+    """By what the edge and the worker of this node keep."""
+    whose = functools.partial(read_origin, layout, infra=config.infra, node=config.node_name)
+    return AccessTargets(layout.haproxy / "edge.json", whose)
 
 
 def _event_followers(
