@@ -191,6 +191,14 @@ def test_whatever_part_of_a_deployment_is_seen_how_it_ended_is_told_once(looks: 
     assert {"Started", "Failed", "RolledBack"} <= {one.type for one in found}
 
 
+def test_what_was_told_step_by_step_is_not_told_again_when_nothing_is_remembered() -> None:
+    befores = [None, *(seen(now) for now, _ in STEPS)]
+    told_ids = {
+        one.identifier for before, (now, _) in zip(befores, STEPS, strict=False) for one in of_deployment(before, now)
+    }
+    assert {one.identifier for one in of_deployment(None, STEPS[-1][0])} <= told_ids
+
+
 def version_of(number: int, count: int, **given: Any) -> Job:
     facts: dict[str, Any] = {"ID": "shop", "Version": number, "JobModifyIndex": 10 + number, "SubmitTime": NOW + number}
     return Job(**(facts | {"TaskGroups": [TaskGroup(Name="web", Count=count)]} | given))

@@ -44,7 +44,8 @@ SHOWN = {
 FOLLOW_S = 3
 LEVEL_CLASS = {"error": "critical", "fatal": "critical", "warn": "warning"}
 _STYLE = Markup(
-    "<style>form.q{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}form.q input[name=q]{flex:1 1 16rem;min-width:0}"
+    "<style>form.q{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}"
+    "form.q input[name=q]{flex:1 1 16rem;min-width:0}"
     ".row{border-bottom:1px solid #e3e6eb;padding:.35rem 0 .35rem .6rem;border-left:3px solid transparent}"
     ".event{background:#f3f6fc;border-left-color:#4b74c9}.event.warn{border-left-color:#c98a00}"
     ".event.error{border-left-color:#b3261e}.meta{color:#5b6472;font-size:13px}"

@@ -42,7 +42,8 @@ def seen(deployment: Deployment) -> SeenDeployment:
 
 
 def of_deployment(before: SeenDeployment | None, now: Deployment) -> list[EventEntry]:
-    """The entries for what is new in `now`; `before` is None for one that was never seen."""
+    """The entries for what is new in `now`; `before` is None for one that was never seen. Whatever was seen before, the
+    same news has the same id: a count that is reached again is told once."""
     entries = [_started(now)] if before is None else []
     for name, progress in sorted((now.TaskGroups or {}).items()):
         known = before.groups.get(name) if before is not None else None
@@ -89,12 +90,12 @@ def _progress(now: Deployment, name: str, progress: DeploymentState, known: Seen
         wanted = progress.DesiredCanaries if waits else progress.DesiredTotal
         count = f"{progress.HealthyAllocs} of {plural(wanted, 'canary instance' if waits else 'instance')}"
         more = {"group": name, "healthy": progress.HealthyAllocs, "desired": wanted}
-        part = f"{name}.healthy.{now.ModifyIndex:x}"
+        part = f"{name}.healthy.{progress.HealthyAllocs}"
         entries.append(_entry(now, part, "Healthy", "info", f"has {count} of {name} healthy", more=more))
     if progress.UnhealthyAllocs > known.unhealthy:
         count = plural(progress.UnhealthyAllocs, "unhealthy instance")
         more = {"group": name, "unhealthy": progress.UnhealthyAllocs}
-        part = f"{name}.unhealthy.{now.ModifyIndex:x}"
+        part = f"{name}.unhealthy.{progress.UnhealthyAllocs}"
         entries.append(_entry(now, part, "Unhealthy", "warn", f"has {count} of {name}", more=more))
     return entries
 

@@ -74,8 +74,6 @@ class EventFollower:
         self._outlet = outlet
         self._file = kept
         self._kept = load_kept(kept, Followed, Followed())
-        self._deployments_index = 0
-        """Up to where deployments are looked at: the stream may begin with what was before, out of its order."""
 
     async def run(self) -> None:
         """Waits for servers that are away, as long as it takes."""
@@ -105,11 +103,9 @@ class EventFollower:
             self._outlet.put(of_allocation(alloc) if alloc is not None else ())
             if number % SHIP_AT == SHIP_AT - 1:
                 await self._outlet.ship()
-        deployments, self._deployments_index = await self._listed("/v1/deployments", Deployment, after)
-        for deployment in deployments:
+        for deployment in await self._listed("/v1/deployments", Deployment, after):
             self._deployment(deployment)
-        evaluations, _ = await self._listed("/v1/evaluations", Evaluation, after)
-        for evaluation in evaluations:
+        for evaluation in await self._listed("/v1/evaluations", Evaluation, after):
             self._outlet.put(of_evaluation(evaluation))
         await self._catch_up_jobs(after)
         nodes, _ = await self._source.nomad("/v1/nodes", list[_Stub])
@@ -128,12 +124,11 @@ class EventFollower:
             if stub.ModifyIndex > after:
                 await self._versions(stub.Namespace, stub.ID, after)
 
-    async def _listed(self, path: str, as_type: type[T], after: int) -> tuple[list[T], int]:
-        """Those newer than `after`, and the list's index."""
-        raws, index = await self._source.nomad(path, list[msgspec.Raw], namespace="*")
+    async def _listed(self, path: str, as_type: type[T], after: int) -> list[T]:
+        raws, _ = await self._source.nomad(path, list[msgspec.Raw], namespace="*")
         newer = [raw for raw in raws if msgspec.json.decode(raw, type=_Stub).ModifyIndex > after]
         found = [_decoded(raw, as_type) for raw in newer]
-        return [one for one in found if one is not None], index
+        return [one for one in found if one is not None]
 
     async def _object(self, path: str, as_type: type[T]) -> T | None:
         """None when it is gone meanwhile."""
@@ -168,12 +163,12 @@ class EventFollower:
             if batch.Error:
                 raise Unavailable(batch.Error)
             for event in batch.Events:
-                await self._event(event, batch.Index)
+                await self._event(event)
             index = max(index, batch.Index)
         if index:
             await self._shipped(index)
 
-    async def _event(self, event: StreamEvent, index: int) -> None:
+    async def _event(self, event: StreamEvent) -> None:
         raw = event.Payload.get(event.Topic)
         if raw is None:
             return
@@ -184,16 +179,15 @@ class EventFollower:
         elif event.Topic == "Node" and (node := _decoded(raw, Node)) is not None:
             self._outlet.put(of_node(node))
         elif event.Topic == "Deployment" and (deployment := _decoded(raw, Deployment)) is not None:
-            if deployment.ModifyIndex > self._deployments_index:
-                self._deployment(deployment)
+            self._deployment(deployment)
         elif event.Topic == "Job":
-            await self._job(msgspec.json.decode(raw, type=_Stub), index)
+            await self._job(msgspec.json.decode(raw, type=_Stub))
 
-    async def _job(self, stub: _Stub, index: int) -> None:
+    async def _job(self, stub: _Stub) -> None:
         name = _name(stub.Namespace, stub.ID)
         if not stub.CreateIndex:  # of a job that is gone, nothing but its name is told
-            self._kept.jobs.setdefault(name, index)
-            self._removed(name)
+            if name in self._kept.jobs:
+                self._removed(name)
             return
         self._kept.jobs[name] = stub.CreateIndex
         await self._versions(stub.Namespace, stub.ID, self._kept.index)
