@@ -85,6 +85,8 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     address = f"https://{job}.localhost/"
     asked = ["--resolve", f"{job}.localhost:443:{infra.config.vip_address}"]
     assert infra.curl(address, *asked).status == 200
+    (request,) = until(lambda: entries(infra, f"job:{job} and stream:access"), "the request is there")
+    assert (request["router"], request["service"], request["status"]) == (job, job, 200)
     kill_logs(infra)  # what happens while it is away is told all the same
     text = infra.site_job(job, count=1, extra=TALKER.replace("@IMAGE@", site_image()))
     infra.run_job(text, "-detach")
@@ -109,8 +111,6 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     told = Counter((one["@timestamp"], one["message"], one.get("alloc")) for one in entries(infra, mine))
     assert [one for one, times in told.items() if times > 1] == []
 
-    (request,) = until(lambda: entries(infra, f"job:{job} and stream:access"), "the request is there")
-    assert (request["router"], request["service"], request["status"]) == (job, job, 200)
     assert entries(infra, f'stream:event and alloc:"{request["alloc"]}" and event.type:Started')
 
     (slow,) = until(lambda: entries(infra, f"job:{job} and task:talker and stream:stdout"), "the JSON line")
