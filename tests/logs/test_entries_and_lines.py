@@ -214,12 +214,12 @@ def test_access_lines() -> None:
     line = (
         b'<134>{"ts":1795434649,"ms":"007","client":"10.0.0.9","method":"GET","host":"shop.example","path":"https:\\/\\/x\\/a",'
         b'"status":503,"bytes":12,"sent":5,"tq":1,"tw":2,"tc":-1,"tr":4,"duration_ms":9,"router":"shop@consul",'
-        b'"server":"i4c1d","end":"--","frontend":"web"}\n'
+        b'"server":"_nomad-task-4c1d0000-1111-2222-3333-444455556666-web","end":"--","frontend":"web"}\n'
     )
     document = document_of_access(line, READ_US, infra="rec1", node="n1")
     assert document is not None
     assert document["@timestamp"] == "2026-11-23T11:50:49.007000Z"
-    assert (document["router"], document["service"]) == ("shop@consul", "i4c1d")
+    assert document["alloc"] == "4c1d0000-1111-2222-3333-444455556666"
     assert (document["level"], document["path"], document["status"]) == ("error", "/a", 503)
     assert document["http"]["timings_ms"] == {"tq": 1, "tw": 2, "tr": 4}
     assert document["message"] == "GET shop.example/a 503 9ms"

@@ -106,6 +106,8 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     assert (failed["level"], failed["task"], failed["namespace"], len(failed["alloc"])) == (
         "error", "httpd", "default", 36,
     )  # fmt: skip
+    until(lambda: infra.curl(address, *asked).status == 503, "nothing answers any more")
+    until(lambda: entries(infra, f"job:{job} and status >= 500"), "what nobody answered is the job's too")
     kill_logs(infra)
     until(lambda: len(entries(infra, mine)) > 5, "searching again")
     told = Counter((one["@timestamp"], one["message"], one.get("alloc")) for one in entries(infra, mine))

@@ -1,7 +1,6 @@
 """HAProxy's access lines: how it must write them, and what becomes of one. Pure.
 
-HAProxy sends each as a datagram to a unix socket, the body in JSON: `logs.model.ACCESS_LOG_FORMAT`. `router` and
-`service` are its own names of backend and server; `access_targets` puts those that people know in their place.
+HAProxy sends each as a datagram to a unix socket, the body in JSON: `logs.model.ACCESS_LOG_FORMAT`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ JOB = "router"
 _PRIORITY = re.compile(rb"^<\d{1,3}>")
 _ABSOLUTE = re.compile(r"^https?://[^/]*")
 _CONTROL = re.compile(rb"[\x00-\x1f]")
+_ALLOC = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def document_of_access(datagram: bytes, received_us: int, *, infra: str, node: str) -> Document | None:
@@ -40,8 +40,6 @@ def document_of_access(datagram: bytes, received_us: int, *, infra: str, node: s
     for name in ("client", "method", "host", "path", "router"):
         if isinstance(found.get(name), str) and found[name] not in {"", "-", "<BADREQ>"}:
             document[name] = found[name]
-    if document.get("router") == found.get("frontend"):  # answered by HAProxy itself: no router took it
-        document.pop("router", None)
     if "path" in document:
         document["path"] = _ABSOLUTE.sub("", document["path"]) or "/"
     for name in ("status", "bytes", "duration_ms"):
@@ -52,8 +50,7 @@ def document_of_access(datagram: bytes, received_us: int, *, infra: str, node: s
         "end": str(found.get("end", "")),
         "received_bytes": _number(found.get("sent")),
     }
-    if found.get("server") not in {None, "", "<NOSRV>", "-"}:
-        document["service"] = str(found["server"])
+    _add_target(document, str(found.get("server", "")))
     document["message"] = " ".join(
         str(part)
         for part in (
@@ -64,6 +61,16 @@ def document_of_access(datagram: bytes, received_us: int, *, infra: str, node: s
         )
     )
     return document
+
+
+def _add_target(document: Document, server: str) -> None:
+    """HAProxy's name of the server; with an allocation's id in it (Nomad's service ids), the allocation."""
+    if server in {"", "<NOSRV>", "-"}:
+        return
+    document["service"] = server
+    alloc = _ALLOC.search(server)
+    if alloc is not None:
+        document["alloc"] = alloc[0]
 
 
 def _number(value: Any) -> int:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 REMEMBERED = 20_000
 """Servers that HAProxy no longer has, and allocations: lines of theirs may still come."""
 _SLOT = re.compile(r"s(\d{5})")
+ENTRY_POINTS = frozenset({"web", "websecure"})
+"""HAProxy's word for the router of what it answered itself: no router took it."""
 _OF_JOB = ("namespace", "job", "group")
 
 
@@ -31,6 +33,8 @@ class EdgeNames(msgspec.Struct, kw_only=True):
     """Server → the catalog's instance."""
     routers: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
     """Router → its service and rule."""
+    owners: dict[str, str] = msgspec.field(default_factory=dict)
+    """Service → an instance of it, were it the last one."""
 
 
 class AccessTargets:
@@ -46,8 +50,7 @@ class AccessTargets:
         self._routers: dict[str, list[tuple[str, str]]] = {}
         self._instances: OrderedDict[str, str] = OrderedDict()
         self._origins: OrderedDict[str, Document] = OrderedDict()
-        self._jobs: dict[str, Document] = {}
-        """Service → whose it was when an instance last answered."""
+        self._owners: dict[str, str] = {}
 
     def refresh(self) -> None:
         """Reads the edge's file if it has changed. Without one nothing is named."""
@@ -60,6 +63,7 @@ class AccessTargets:
             return
         self._read_at = changed_at
         self._services = {number: service for service, number in names.slots.items()}
+        self._owners = names.owners
         self._routers = {}
         for router, (service, rule) in names.routers.items():
             self._routers.setdefault(service, []).append((router, rule))
@@ -69,20 +73,19 @@ class AccessTargets:
 
     def complete(self, document: Document) -> None:
         """Replaces the names in `router` and `service`, and adds `alloc`, `namespace`, `job` and `group`."""
-        slot = _SLOT.fullmatch(str(document.get("router", "")))
+        router = str(document.get("router", ""))
+        if router in ENTRY_POINTS:
+            del document["router"]
+        slot = _SLOT.fullmatch(router)
         service = self._services.get(int(slot[1])) if slot is not None else None
         if service is None:
             return
         instance = self._instances.get(str(document.get("service", "")), "")
         document["router"] = self._router(service, str(document.get("host", "")))
         document["service"] = _bare(service)
-        alloc_id = alloc_of_instance(instance)
-        if alloc_id:
+        if alloc_id := alloc_of_instance(instance):
             document["alloc"] = alloc_id
-            known = self._whose(alloc_id)
-            if known:
-                self._jobs[service] = known
-        document.update(self._jobs.get(service, {}))
+        document.update(self._whose(alloc_id or alloc_of_instance(self._owners.get(service, ""))))
 
     def _router(self, service: str, host: str) -> str:
         """The one that leads to the service; of several, the one whose rule has the host. Else the service's name."""
@@ -95,7 +98,7 @@ class AccessTargets:
     def _whose(self, alloc_id: str) -> Document:
         known = self._origins.get(alloc_id)
         if known is None:
-            origin = self._origin(alloc_id)
+            origin = self._origin(alloc_id) if alloc_id else None
             if origin is None:
                 return {}
             fields = origin.fields()
