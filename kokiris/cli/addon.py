@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from kokiris.access.exports import parse_exports
 from kokiris.addons.lifecycle import Probe, disable, enable, site_of, status_of
 from kokiris.addons.model import AddOn, Site
 from kokiris.addons.registered import add_on, all_add_ons
@@ -16,7 +17,6 @@ from kokiris.cli.client import Client, Endpoint
 from kokiris.cli.flags import Command, Group, flag
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, note, pairs, say, table
-from kokiris.cli.session import parse_exports
 from kokiris.infra.config import Config, Layout, load
 from kokiris.kernel.errors import BadInput, HostError, NotFound
 

@@ -31,6 +31,7 @@ _COLOURS = {"error": "red", "fatal": "red", "warn": "yellow", "debug": "bright_b
     "logs",
     cls=Command,
     examples="kokiris logs 'job:shop and status >= 500' -since 1h -f\nkokiris logs -n 20 'level:error'\n"
+    "kokiris logs 'job:shop and stream:event' -since 1h -f\n"
     "kokiris logs -lucene 'job:shop AND \"connection reset\"'",
 )
 @click.argument("query", required=False, default="")
@@ -41,7 +42,10 @@ _COLOURS = {"error": "red", "fatal": "red", "warn": "yellow", "debug": "bright_b
 @flag("json", "Whole entries, one JSON object a line.")
 @flag("lucene", "The query is in Lucene's syntax instead of KQL.")
 def search_command(query: str, **given: Any) -> None:
-    """Finds log entries: `job:shop`, `level:error`, `status >= 500`, words, "phrases", and, or, not, (…)."""
+    """Finds log entries: `job:shop`, `level:error`, `status >= 500`, words, "phrases", and, or, not, (…).
+
+    `stream` is stdout or stderr for a task's output, access for routed requests, event for what happened to jobs,
+    deployments, allocations and nodes."""
     client = open_logs()
     asked = Asked(query, since=time_text(given["since"]), until=time_text(given["until"]), lucene=given["lucene"])
     try:
@@ -94,13 +98,14 @@ def line_of(source: dict[str, Any], *, colour: bool = False) -> str:
     """Time, level, where from, message."""
     when = str(source.get("@timestamp", ""))[:23].replace("T", " ")
     level = str(source.get("level", ""))
-    place = "/".join(str(source[name]) for name in ("job", "task") if source.get(name))
+    place = "/".join(str(source[name]) for name in ("job", "task") if source.get(name)) or str(source.get("node", ""))
     alloc = str(source.get("alloc", ""))[:8]
+    kind = "event" if source.get("stream") == "event" else ""
     message = next((source[name] for name in ("message", "log", "msg") if isinstance(source.get(name), str)), None)
     if message is None:
         message = msgspec.json.encode({name: one for name, one in source.items() if name != "@timestamp"}).decode()
     shown = click.style(f"{level or '-':5}", fg=_COLOURS.get(level)) if colour else f"{level or '-':5}"
-    return f"{when} {shown} {' '.join(part for part in (place, alloc) if part)}: {printable(message)}"
+    return f"{when} {shown} {' '.join(part for part in (place, alloc, kind) if part)}: {printable(message)}"
 
 
 def printable(text: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
+from kokiris.access.exports import parse_exports
 from kokiris.cli.client import Client, Endpoint, segment
 from kokiris.cli.flags import value
 from kokiris.cli.here import BASE
@@ -35,15 +35,6 @@ def _token_file_environment() -> dict[str, str]:
     if len(files) != 1 or not os.access(files[0], os.R_OK):
         return {}
     return parse_exports(files[0])
-
-
-def parse_exports(file: Path) -> dict[str, str]:
-    """The variables of a token file."""
-    found = {}
-    for line in file.read_text().splitlines():
-        name, _, text = line.removeprefix("export ").partition("=")
-        found[name] = text.strip("'\"")
-    return found
 
 
 def find_job(client: Client, wanted: str) -> tuple[str, str]:

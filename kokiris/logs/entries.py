@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from kokiris.logs.levels import detect_level
+
 MAX_LINES = 500
 MAX_CHARS = 128 * 1024
 """An entry that grows beyond is ended, and the next line begins another."""
 
 _INDENTED = re.compile(r"[ \t]+\S")
 _JAVA = re.compile(r"\s*(?:at [\w$.<>/]+[(\[]|Caused by:|Suppressed:|\.\.\. \d+ (?:more|common frames))")
+_JAVA_HEAD = re.compile(r"(?:Exception in thread \"|(?:[a-z_]\w*\.)+[A-Z][\w$]*(?:Exception|Error|Throwable)\b)")
 _PYTHON_HEAD = "Traceback (most recent call last):"
 _PYTHON_LINKS = ("During handling of the above exception", "The above exception was the direct cause")
 _PYTHON_LAST = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
@@ -19,6 +22,7 @@ _GO_NEXT = re.compile(
     r"(?:goroutine \d+ \[|[\w./*()\-]+\(.*\)$|created by |\s|\[signal |exit status \d|main\.|runtime\.|$)"
 )
 _PHP = re.compile(r"(?:Stack trace:|#\d+ |  thrown in )")
+_FAILURES = frozenset({"warn", "error", "fatal"})
 _DATED = re.compile(r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d")
 
 
@@ -70,10 +74,21 @@ class EntryJoiner:
             return self._python(line)
         if self._mode == "go":
             return not _DATED.match(line) and _GO_NEXT.match(line) is not None
-        if line.startswith(_PYTHON_HEAD) and self._open is not None and not _DATED.match(line):
+        if line.startswith(_PYTHON_HEAD):
             self._mode = "python"
             return True
+        if self._begins_trace(line):
+            return True
         return _INDENTED.match(line) is not None or _JAVA.match(line) is not None or _PHP.match(line) is not None
+
+    def _begins_trace(self, line: str) -> bool:
+        """A trace below the one line in which a logger has told of the failure. Java's begins with the exception's
+        name, which alone might be anything; Go's server tells of a panic with date and client."""
+        head = self._open.lines[0] if self._open is not None and len(self._open.lines) == 1 else ""
+        if line.startswith("goroutine ") and "panic" in head:
+            self._mode = "go"
+            return True
+        return _JAVA_HEAD.match(line) is not None and detect_level(head) in _FAILURES
 
     def _python(self, line: str) -> bool:
         """Frames are indented, then comes one line with the exception; a blank line may lead to its cause."""
@@ -94,3 +109,8 @@ def _mode_of(line: str) -> str:
     if _PYTHON_HEAD in line:
         return "python"
     return "go" if _GO_HEAD.match(line) else ""
+
+
+def is_trace(text: str) -> bool:
+    """Whether an entry is a stack trace without a line of its own that says how grave it is."""
+    return "\n" in text and (text.startswith(_PYTHON_HEAD) or _JAVA_HEAD.match(text) is not None)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kokiris.kernel.errors import BadInput
+from kokiris.logs.entries import is_trace
 from kokiris.logs.levels import canonical_level, detect_level
 from kokiris.logs.model import MESSAGE, MESSAGE_ALIASES, OWN_FIELDS, TIME, TIME_ALIASES, Document, Origin
 from kokiris.logs.times import document_time_us, iso
@@ -26,7 +27,7 @@ def document_of(text: str, origin: Origin, read_us: int) -> Document:
     fields = _json_fields(text)
     document: Document = {TIME: iso(read_us), **origin.fields()}
     if fields is None:
-        level = detect_level(text)
+        level = detect_level(text) or ("error" if is_trace(text) else "")
         if level:
             document["level"] = level
         document[MESSAGE] = text[:LINE_CHARS]

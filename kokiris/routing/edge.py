@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -52,6 +52,10 @@ class Memory(msgspec.Struct, kw_only=True):
     slots: dict[str, int] = msgspec.field(default_factory=dict)
     instances: dict[str, str] = msgspec.field(default_factory=dict)
     last_good: dict[str, LastGood] = msgspec.field(default_factory=dict)
+    routers: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """Router → its service and rule. The log search reads this, slots, instances and owners to name what answered."""
+    owners: dict[str, str] = msgspec.field(default_factory=dict)
+    """Service → one of its instances, healthy or not; without any, its last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,13 @@ class Edge:
         plan = self._compiler.plan(configuration, self._memory.slots, busy)
         known = {name: instance for name, instance in self._memory.instances.items() if name in held}
         self._remember(
-            Memory(slots=plan.slots, instances={**known, **plan.instances}, last_good=_last_good(configuration))
+            Memory(
+                slots=plan.slots,
+                instances={**known, **plan.instances},
+                last_good=_last_good(configuration),
+                routers={name: (one.service, one.rule) for name, one in configuration.serving.items()},
+                owners=_owners(configuration, plan, self._memory.owners),
+            )
         )
         await self._certify(plan)
         await self._driver.apply(plan.servers, maps_of(plan))
@@ -207,6 +217,14 @@ class Edge:
         if memory != self._memory:
             write_atomic(self._files.state, msgspec.json.encode(memory), mode=0o600)
             self._memory = memory
+
+
+def _owners(configuration: Configuration, plan: Plan, before: Mapping[str, str]) -> dict[str, str]:
+    owners = {name: before[name] for name in plan.slots if name in before}
+    for name in plan.slots:
+        service = configuration.services[name]
+        owners.update((name, one.instance_id) for one in (service.servers or service.down)[:1])
+    return owners
 
 
 def _last_good(configuration: Configuration) -> dict[str, LastGood]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from kokiris.access.bootstrap import make_management_token
+from kokiris.access.exports import parse_exports
 from kokiris.access.model import Keys, TokenRecord
 from kokiris.access.tokens import TokenTable, hash_secret, new_token
-from kokiris.cli.session import parse_exports
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.ids import is_id
 from kokiris.store.contract import Event, KeyValue, Range

@@ -8,11 +8,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from kokiris.access.exports import parse_exports
 from kokiris.cli.flags import Command, Group, flag, value, values
 from kokiris.cli.here import find_infra
 from kokiris.cli.infra import parse_ports
 from kokiris.cli.main import COMMANDS, root
-from kokiris.cli.session import parse_exports
 from kokiris.kernel.errors import BadInput, NotFound
 
 

@@ -106,6 +106,20 @@ async def test_rotation_and_restarts_lose_and_double_nothing(server: LogServer, 
     assert sorted(messages) == sorted(f"line {number} of many" for number in range(written))
 
 
+async def test_last_words_without_a_line_end_are_an_entry(server: LogServer, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data")
+    out = RotatingFile(place_alloc(layout), "httpd", "stdout", LogLimits())
+    for written, wanted in ((b"one\npanic: no", 2), (b" more\n", 1)):
+        out.write(written)
+        before = len(await found(server))
+
+        async def all_there(count: int = before + wanted) -> bool:
+            return len(await found(server)) >= count
+
+        await run_until(collector(server, layout), all_there)
+    assert sorted(entry["message"] for entry in await found(server)) == [" more", "one", "panic: no"]
+
+
 async def test_a_lost_position_file_doubles_nothing(server: LogServer, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "data")
     out = RotatingFile(place_alloc(layout), "httpd", "stdout", LogLimits())

@@ -41,6 +41,10 @@ goroutine 1 [running]:
 main.main()
 \t/app/main.go:5 +0x1d
 exit status 2"""
+GO_SERVER = """2026/11/23 10:00:00 http: panic serving 10.0.0.7:51234: no such item
+goroutine 18 [running]:
+net/http.(*conn).serve.func1()
+\t/usr/lib/go/src/net/http/server.go:1850 +0xbf"""
 PHP = """PHP Fatal error:  Uncaught Exception: x in /a.php:3
 Stack trace:
 #0 {main}
@@ -62,7 +66,10 @@ def entries_of(lines: list[str]) -> list[str]:
         (PYTHON, 1),
         (GO, 1),
         (PHP, 1),
-        (JAVA, 2),  # the exception's own line looks like any other: it and its frames are the second entry
+        (JAVA, 1),
+        (f"INFO all is well\n{JAVA.partition(chr(10))[2]}", 2),  # no line of this logger told of the failure
+        (GO_SERVER, 1),
+        ("WARN slow\norg.example.Web starts", 2),
         ("one\ntwo\nthree", 3),
         ("one\n  more\nthree", 2),
         ('{"a":1}\n{"a":2}', 2),
@@ -106,6 +113,20 @@ def test_an_endless_trace_is_cut() -> None:
 )
 def test_levels_in_lines(line: str, level: str) -> None:
     assert detect_level(line) == level
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (PYTHON, "error"),
+        (JAVA.partition("\n")[2], "error"),
+        ("java.lang.Error: no frames", ""),
+        ("INFO x\n  more", "info"),
+        ("one\n  two", ""),
+    ],
+)
+def test_a_trace_is_an_error_unless_its_line_says_otherwise(text: str, level: str) -> None:
+    assert document_of(text, Origin(), READ_US).get("level", "") == level
 
 
 @pytest.mark.parametrize(

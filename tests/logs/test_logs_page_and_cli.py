@@ -46,13 +46,29 @@ async def test_searching(server: LogServer) -> None:
     cookie = await signed_in(server, TOKEN)
     status, text, headers = await page(server, cookie, q="level:error and reset")
     assert status == 200
-    assert "1 entries" in text
+    assert "1 entry<" in text
     assert "&lt;b&gt;bold&lt;/b&gt; <mark>reset</mark> &amp; more" in text
     assert "width=device-width" in text
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "Refresh" not in headers
     _, _, headers = await page(server, cookie, q="job:shop", follow="1")
     assert headers["Refresh"]
+
+
+async def test_events_stand_out(server: LogServer) -> None:
+    await fill(server)
+    event = {"kind": "Allocation", "type": "DriverFailure<"}
+    document = {"message": "could not be started", "level": "error", "job": "shop", "stream": "event", "event": event}
+    assert (await server.call("POST", "/logs/_doc?refresh=true", document))[0] == 201
+    cookie = await signed_in(server, TOKEN)
+    _, everything, _ = await page(server, cookie)
+    assert everything.count('class="row event error"') == 1
+    assert "DriverFailure&lt;</a>" in everything
+    _, events, _ = await page(server, cookie, show="events")
+    assert "1 entry<" in events
+    assert '<option value="events" selected>' in events
+    _, output, _ = await page(server, cookie, show="output")
+    assert "0 entries" in output
 
 
 async def test_a_wrong_query_shows_where(server: LogServer) -> None:
@@ -82,6 +98,12 @@ async def test_command_line(server: LogServer, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(wrong.exception, BadInput)
     assert "at position 15" in wrong.exception.message
     assert ">>> x" in wrong.exception.next_step
+
+
+def test_lines_of_events_say_so() -> None:
+    event = {"message": "Task web started", "job": "shop", "task": "web", "alloc": "4c1d0000-1", "stream": "event"}
+    assert line_of({**event, "level": "info"}).endswith("info  shop/web 4c1d0000 event: Task web started")
+    assert line_of({"message": "is down", "node": "node1", "stream": "event"}).endswith("- node1 event: is down"[1:])
 
 
 def test_addresses_and_lines() -> None:

@@ -19,7 +19,8 @@ import pytest
 import requests
 
 from kokiris.access.authority import new_authority, utc_now
-from kokiris.access.bootstrap import make_management_token
+from kokiris.access.bootstrap import make_management_token, make_operator_token
+from kokiris.access.exports import parse_exports
 from kokiris.access.node_certificate import renew
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
@@ -27,6 +28,7 @@ from kokiris.variables.sealing import make_keyring
 from tests.engines.etcd import free_ports
 
 DEADLINE_S = 60.0
+SECRET = "s3cret-of-a-task"
 ALLOC = "4c1d0000-1111-2222-3333-444455556666"
 
 
@@ -49,6 +51,11 @@ class Roles:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(30)
 
+    def stop(self, role: str) -> None:
+        process = self.running.pop(role)
+        process.terminate()
+        assert process.wait(60) == 0
+
     def ask(self, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> requests.Response | None:
         """None while nobody answers."""
         url = f"http://127.0.0.1:{self.config.ports.logs}{path}"
@@ -56,6 +63,25 @@ class Roles:
         with contextlib.suppress(requests.ConnectionError):
             return requests.post(url, json=body or {}, headers=headers, timeout=20)
         return None
+
+    def register(self, job: str, **given: Any) -> None:
+        """A version of a small job, which finds no node to run on."""
+        tasks = [{"Name": "main", "Driver": "docker", "Config": {"image": "x:1"}, "Env": {"PASSWORD": SECRET}}]
+        facts = {"ID": job, "Name": job, "Datacenters": ["*"], "TaskGroups": [{"Name": "web", "Tasks": tasks}]}
+        self.nomad("PUT", "/v1/jobs", {"Job": {**facts, **given}})
+
+    def nomad(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Waits for the server."""
+        url, headers = f"http://127.0.0.1:{self.config.ports.nomad}{path}", {"X-Nomad-Token": self.token}
+        answers: list[requests.Response] = []
+
+        def answered() -> bool:
+            with contextlib.suppress(requests.ConnectionError):
+                answers.append(requests.request(method, url, json=body, headers=headers, timeout=20))
+            return bool(answers)
+
+        self.until(answered)
+        assert answers[0].status_code == 200, answers[0].text
 
     def found(self, kql: str) -> list[dict[str, Any]]:
         answer = self.ask("/_search", {"query": {"kql": {"query": kql}}, "size": 1000})
@@ -87,6 +113,7 @@ def roles(tmp_path: Path) -> Iterator[Roles]:
         write_secret(layout.tls / name, content)
     renew(config, layout)
     token = make_management_token(config, layout, time.time_ns())
+    make_operator_token(config, layout, time.time_ns())
     make_keyring(layout.variables_key)
     assert token is not None
     save(config, layout.config)
@@ -138,11 +165,56 @@ def test_from_file_and_router_to_search(roles: Roles) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(json.dumps(line).encode(), str(roles.layout.run / "access.sock"))
     roles.until(lambda: bool(roles.found('status >= 500 and host:"shop.x"')))
-    process = roles.running.pop("logs")
-    process.terminate()
-    assert process.wait(60) == 0
+    roles.stop("logs")
     logs = "".join(one.read_text() for one in roles.layout.root.glob("*.log"))
     assert roles.token not in logs
+    assert "Traceback" not in logs
+
+
+def test_events_come_once_whatever_restarts(roles: Roles) -> None:
+    def told() -> list[str]:
+        return [one["message"] for one in roles.found("stream:event")]
+
+    roles.start("server")
+    roles.start("logs")
+    roles.until(lambda: (answer := roles.ask("/_search")) is not None and answer.status_code == 200)
+    roles.register("shop")
+    roles.until(lambda: "Job shop is registered as version 0: 1 instance of web" in told())
+    roles.until(lambda: any(one.startswith("No place for instances of job shop (1 of web)") for one in told()))
+
+    roles.kill("logs")  # what happens meanwhile, also before the server's own restart, is not lost
+    roles.register("shop", Priority=60)
+    roles.nomad("DELETE", "/v1/job/shop")
+    roles.register("gone")
+    roles.stop("server")
+    roles.start("logs")  # waits for it
+    roles.start("server")
+    roles.until(lambda: "Job shop is stopped (version 2)" in told())
+    assert "Job shop is registered as version 1: 1 instance of web" in told()
+
+    roles.until(lambda: roles.found("job:gone and event.type:Registered") != [])
+    roles.kill("logs")
+    (
+        roles.layout.root / "logs" / "events.json"
+    ).unlink()  # everything the server knows is read again, and is there already
+    roles.nomad("DELETE", "/v1/job/gone?purge=true")
+    roles.register("last")
+    roles.start("logs")
+    roles.until(lambda: "Job last is registered as version 0: 1 instance of web" in told())
+    roles.nomad("DELETE", "/v1/job/last?purge=true")
+    roles.until(lambda: "Job last is removed, with its history" in told())
+
+    messages = [one for one in told() if one.startswith("Job ")]
+    assert sorted(messages) == sorted(set(messages))
+    entry = roles.found("job:shop and version:1 and event.kind:Job")[0]
+    assert {name: entry[name] for name in ("infra", "namespace", "stream", "level")} == {
+        "infra": "rec1", "namespace": "default", "stream": "event", "level": "info",
+    }  # fmt: skip
+    logs = "".join(one.read_text() for one in roles.layout.root.glob("*.log"))
+    operator = parse_exports(roles.layout.operator_file)["NOMAD_TOKEN"]
+    for secret in (SECRET, operator, roles.token):
+        assert secret not in logs
+        assert secret not in json.dumps(roles.found(""))
     assert "Traceback" not in logs
 
 

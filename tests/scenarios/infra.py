@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from kokiris.access.exports import parse_exports
 from kokiris.agent.processes import read_pid
-from kokiris.cli.session import parse_exports
 from kokiris.infra.config import Config, Layout, load
 
 Completed = subprocess.CompletedProcess[str]

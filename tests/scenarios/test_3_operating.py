@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kokiris.cli.session import parse_exports
+from kokiris.access.exports import parse_exports
 from tests.scenarios.infra import KOKIRIS, Infra, run, site_image, until
 
 pytestmark = pytest.mark.scenario

@@ -193,3 +193,11 @@ async def test_environment_folders_and_log_rotation(bed: Any) -> None:
         "/secrets",
     ):
         assert line in text
+
+
+async def test_last_words_without_a_line_end_are_kept(bed: Any) -> None:
+    await bed.start_worker()
+    words = container("echo first; sleep 1; printf last", RestartPolicy=restart_policy(0))
+    alloc_id = await bed.api.assign(job(words, kind="batch"))
+    await bed.api.until_status(alloc_id, "complete")
+    assert await bed.logs(alloc_id) == "first\nlast"

@@ -1,4 +1,4 @@
-"""The logs role: the index and its API, and this node's collector."""
+"""The logs role: the index and its API, and this node's collectors: output of tasks, router lines, events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import asyncio
 import functools
 import logging
 import secrets
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 
+from kokiris.access.exports import parse_exports
 from kokiris.access.tls import client_context
 from kokiris.http.app import asgi
 from kokiris.http.serve import HttpServer
 from kokiris.infra.config import Config, Layout
-from kokiris.kernel.errors import HostError
+from kokiris.kernel.errors import HostError, Unavailable
 from kokiris.logs.api.app import make_logs_app
 from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.collect.access_socket import AccessSocket
+from kokiris.logs.collect.access_targets import AccessTargets
+from kokiris.logs.collect.allocs import read_origin
 from kokiris.logs.collect.collector import Collector
+from kokiris.logs.collect.events.check_follower import CheckFollower
+from kokiris.logs.collect.events.follower import EventFollower
+from kokiris.logs.collect.events.outlet import Outlet
+from kokiris.logs.collect.events.source import Source
 from kokiris.logs.collect.shipper import Shipper, credentials, trust
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
@@ -50,11 +58,15 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             shipper=shipper,
             kept=layout.root / "logs" / "positions.json",
         )
-        access = AccessSocket(layout.run / "access.sock", infra=config.infra, node=config.node_name, shipper=shipper)
-        tasks = [
-            asyncio.create_task(collector.run(), name="collector"),
-            asyncio.create_task(access.run(), name="access lines"),
-        ]
+        access = AccessSocket(
+            layout.run / "access.sock",
+            infra=config.infra,
+            node=config.node_name,
+            shipper=shipper,
+            targets=_access_targets(config, layout),
+        )
+        events = _event_followers(config, layout, shipper, stack)
+        tasks = [asyncio.ensure_future(one) for one in (collector.run(), access.run(), *events)]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("logs of %s on %s:%d", config.name, config.bind_address, door.port)
         try:
@@ -83,3 +95,38 @@ def _shipper(config: Config, own_secret: str, authorization: str, port: int) -> 
         headers = {"Authorization": authorization} if authorization else {}
         return Shipper(config.logs.elasticsearch_url, headers, trust(config.logs.elasticsearch_ca_file))
     return Shipper(f"http://{config.bind_address}:{port}", {"Authorization": f"Bearer {own_secret}"})
+
+
+def _access_targets(config: Config, layout: Layout) -> AccessTargets:
+    """By what the edge and the worker of this node keep."""
+    whose = functools.partial(read_origin, layout, infra=config.infra, node=config.node_name)
+    return AccessTargets(layout.haproxy / "edge.json", whose)
+
+
+def _event_followers(
+    config: Config, layout: Layout, shipper: Shipper, stack: AsyncExitStack
+) -> Sequence[Awaitable[None]]:
+    """On nodes with a server, where the operator token lies; none elsewhere."""
+    if not config.server:
+        return ()
+    host = config.bind_address
+    source = Source(
+        f"http://{host}:{config.ports.nomad}",
+        f"http://{host}:{config.ports.consul}",
+        functools.partial(_operator_token, layout),
+    )
+    stack.push_async_callback(source.close)
+    events, checks = (Outlet(shipper, infra=config.infra, retention_days=config.logs.retention_days) for _ in range(2))
+    folder = layout.root / "logs"
+    return (
+        EventFollower(source, events, folder / "events.json").run(),
+        CheckFollower(source, checks, folder / "checks.json").run(),
+    )
+
+
+def _operator_token(layout: Layout) -> str:
+    """Raises Unavailable while it is not there: events are collected once it is."""
+    try:
+        return parse_exports(layout.operator_file)["NOMAD_TOKEN"]
+    except (OSError, KeyError) as error:
+        raise Unavailable(f"the operator token in {layout.operator_file} cannot be read: {error}") from error

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import html
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -33,11 +34,22 @@ TITLE = "Logs"
 ROWS = 200
 RANGES = {"15m": "15 minutes", "1h": "hour", "6h": "6 hours", "24h": "day", "7d": "7 days", "all": "time"}
 DEFAULT_RANGE = "1h"
+SHOWN = {
+    "": ("everything", ()),
+    "output": ("output of tasks", ("stdout", "stderr")),
+    "requests": ("requests", ("access",)),
+    "events": ("events", ("event",)),
+}
+"""What is shown → its name, and the streams it means; none: all."""
 FOLLOW_S = 3
 LEVEL_CLASS = {"error": "critical", "fatal": "critical", "warn": "warning"}
 _STYLE = Markup(
-    "<style>form.q{display:flex;flex-wrap:wrap;gap:.5rem}form.q input[name=q]{flex:1 1 16rem;min-width:0}"
-    ".row{border-bottom:1px solid #e3e6eb;padding:.35rem 0}.meta{color:#5b6472;font-size:13px}"
+    "<style>form.q{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}"
+    "form.q input[name=q]{flex:1 1 16rem;min-width:0}"
+    ".row{border-bottom:1px solid #e3e6eb;padding:.35rem 0 .35rem .6rem;border-left:3px solid transparent}"
+    ".event{background:#f3f6fc;border-left-color:#4b74c9}.event.warn{border-left-color:#c98a00}"
+    ".event.error{border-left-color:#b3261e}.meta{color:#5b6472;font-size:13px}"
+    ".badge{background:#dfe8fa;border-radius:3px;padding:0 .35rem}"
     "pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,monospace}"
     "select{font:inherit;padding:.4rem}mark{background:#ffe9a8}</style>"
 )
@@ -100,14 +112,15 @@ class Page:
         text, span = asked.get("q", ""), asked.get("range", DEFAULT_RANGE)
         warning = await asyncio.to_thread(self._index.warning)
         head = Markup(f'<p class="critical">{escaped(warning)}</p>') if warning else Markup("")
-        form = _form(text, span, asked.get("lang", "kql"), follow=bool(asked.get("follow")))
+        form = _form(asked, text, span)
         now_us = time.time_ns() // 1000
         try:
             query = self._query(text, span, asked.get("lang", "kql"), now_us)
+            query = tree.both(query, _shown(asked.get("show", "")))
             sources, total = await self._found(tree.both(query, visible_to(principal)), principal, now_us)
         except KokirisError as error:
             return Markup(f"{_STYLE}{head}{form}{_fault(error)}")
-        shown = f"{total:,} entries" + (f", the newest {ROWS}" if total > ROWS else "")
+        shown = ("1 entry" if total == 1 else f"{total:,} entries") + (f", the newest {ROWS}" if total > ROWS else "")
         rows = "".join(_row(source, words_of_query(query), asked) for source in sources)
         return Markup(f'{_STYLE}{head}{form}<p class="none">{shown}</p>{rows}')
 
@@ -145,22 +158,29 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _form(text: str, span: str, language: str, *, follow: bool) -> Markup:
-    ranges = "".join(
-        f'<option value="{value}"{" selected" if value == span else ""}>last {name}</option>'
-        for value, name in RANGES.items()
+def _shown(name: str) -> tree.Query:
+    streams = SHOWN.get(name, SHOWN[""])[1]
+    return tree.AnyOf("stream", streams) if streams else tree.All()
+
+
+def _options(pairs: Iterable[tuple[str, str]], chosen: str) -> str:
+    return "".join(
+        f'<option value="{value}"{" selected" if value == chosen else ""}>{name}</option>' for value, name in pairs
     )
-    languages = "".join(
-        f'<option value="{value}"{" selected" if value == language else ""}>{name}</option>'
-        for value, name in (("kql", "KQL"), ("lucene", "Lucene"))
-    )
+
+
+def _form(asked: dict[str, str], text: str, span: str) -> Markup:
+    shown = _options(((value, name) for value, (name, _) in SHOWN.items()), asked.get("show", ""))
+    ranges = _options(((value, f"last {name}") for value, name in RANGES.items()), span)
+    languages = _options((("kql", "KQL"), ("lucene", "Lucene")), asked.get("lang", "kql"))
     return Markup(
         f'<form class="q" method="get" action="/"><input name="q" value="{html.escape(text)}" '
         'placeholder="job:shop and status &gt;= 500" aria-label="query" autocapitalize="off" spellcheck="false">'
+        f'<select name="show" aria-label="what to show">{shown}</select>'
         f'<select name="range" aria-label="time range">{ranges}</select>'
         f'<select name="lang" aria-label="query language">{languages}</select>'
-        f'<label><input type="checkbox" name="follow" value="1"{" checked" if follow else ""}> follow</label>'
-        "<button>Search</button></form>"
+        f'<label><input type="checkbox" name="follow" value="1"{" checked" if asked.get("follow") else ""}> follow'
+        "</label><button>Search</button></form>"
     )
 
 
@@ -175,18 +195,31 @@ def _fault(error: KokirisError) -> Markup:
 
 def _row(source: dict[str, Any], wanted: set[str], asked: dict[str, str]) -> str:
     level = str(source.get("level", ""))
-    level_text = marked_level(level)
+    is_event = source.get("stream") == "event"
     place = [
         _link(name, str(source[name]), asked)
-        for name in ("job", "task", "alloc", "stream", "status")
-        if source.get(name)
+        for name in ("job", "task", "service", "alloc", "node", "stream", "status")
+        if source.get(name) and not (is_event and name == "stream")
     ]
+    if is_event:
+        place.insert(0, _badge(source, asked))
     message = source.get("message") or source.get("log") or source.get("msg")
     text = str(message) if isinstance(message, str) else str({k: v for k, v in source.items() if k != "@timestamp"})
     shown = html.escape(mark(text[:4000], wanted, "\x02", "\x03") or text[:4000])
     shown = shown.replace("\x02", "<mark>").replace("\x03", "</mark>")
     when = html.escape(str(source.get("@timestamp", ""))[:23].replace("T", " "))
-    return f'<div class="row"><span class="meta">{when} {level_text} {" ".join(place)}</span><pre>{shown}</pre></div>'
+    look = f"row event {html.escape(level)}" if is_event else "row"
+    meta = f'<span class="meta">{when} {marked_level(level)} {" ".join(place)}</span>'
+    return f'<div class="{look}">{meta}<pre>{shown}</pre></div>'
+
+
+def _badge(source: dict[str, Any], asked: dict[str, str]) -> str:
+    """What kind of event: "Allocation Started"."""
+    event = source.get("event")
+    facts: dict[str, Any] = event if isinstance(event, dict) else {}
+    kind, name = (facts[one] if isinstance(facts.get(one), str) else "" for one in ("kind", "type"))
+    link = _link("event.type", name, asked) if name else "event"
+    return f'<span class="badge">{html.escape(kind)} {link}</span>'
 
 
 def marked_level(level: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kokiris.kernel.ids import new_id
 from kokiris.logs.collect.access_lines import document_of_access
+from kokiris.logs.collect.access_targets import AccessTargets
 from kokiris.logs.collect.shipper import Shipment, Shipper
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 class AccessSocket(asyncio.DatagramProtocol):
     """`run` until cancelled."""
 
-    def __init__(self, path: Path, *, infra: str, node: str, shipper: Shipper) -> None:
+    def __init__(self, path: Path, *, infra: str, node: str, shipper: Shipper, targets: AccessTargets) -> None:
         self._path = path
+        self._targets = targets
         self._infra = infra
         self._node = node
         self._shipper = shipper
@@ -70,11 +72,13 @@ class AccessSocket(asyncio.DatagramProtocol):
         received = [first]
         while len(received) < BATCH and not self._queue.empty():
             received.append(self._queue.get_nowait())
+        self._targets.refresh()
         shipments: list[Shipment] = []
         for received_us, data in received:
             for line in data.split(b"\n"):
                 document = document_of_access(line, received_us, infra=self._infra, node=self._node) if line else None
                 if document is not None:
+                    self._targets.complete(document)
                     self._number += 1
                     shipments.append(Shipment(f"{self._prefix}.r.{self._number:x}", document))
         if shipments:

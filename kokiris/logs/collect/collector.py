@@ -19,7 +19,7 @@ from kokiris.infra.config import Layout
 from kokiris.kernel.files import write_atomic
 from kokiris.logs.collect.allocs import alloc_ids, log_folder, read_origin
 from kokiris.logs.collect.shipper import Shipment, Shipper
-from kokiris.logs.collect.tail import Line, Position, read_lines, streams_in
+from kokiris.logs.collect.tail import Line, Position, read_lines, streams_in, unread_bytes
 from kokiris.logs.entries import Entry, EntryJoiner
 from kokiris.logs.lines import document_of
 from kokiris.logs.model import Origin
@@ -29,8 +29,10 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.25
 LOOK_AROUND_S = 1.0
 """How often new allocations and streams are looked for."""
-TRACE_WAIT_S = 1.0
-"""How long an entry is held back for further lines of it."""
+TRACE_WAIT_S = 0.5
+"""How long an entry is held back for further lines of it: a program writes a trace in one go."""
+PARTIAL_WAIT_S = 3.0
+"""How long an output may stand still within a line until that counts as a whole one: a program's last words."""
 BATCH_ENTRIES = 2000
 
 
@@ -53,6 +55,9 @@ class Stream:
     opened: Line | None = None
     """The first line of the entry that is still open."""
     last_line_s: float = 0.0
+    partial_bytes: int = 0
+    """Of a line without its end, and since when there were so many."""
+    partial_since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Collector:
 
     def _read(self, stream: Stream, now_s: float) -> list[_Ready]:
         read_us = time.time_ns() // 1000
-        lines = read_lines(stream.folder, stream.origin.task, stream.origin.stream, stream.read)
+        lines = self._lines(stream, now_s)
         ready: list[_Ready] = []
         for line in lines:
             stream.read = Position(index=line.index, inode=line.inode, offset=line.end)
@@ -127,6 +132,16 @@ class Collector:
                 ready += self._entry(stream, ended, stream.opened, stream.read, read_us)
             stream.opened = None
         return ready
+
+    def _lines(self, stream: Stream, now_s: float) -> list[Line]:
+        where = (stream.folder, stream.origin.task, stream.origin.stream, stream.read)
+        lines = read_lines(*where)
+        partial_bytes = 0 if lines else unread_bytes(*where)
+        if partial_bytes != stream.partial_bytes:
+            stream.partial_bytes, stream.partial_since_s = partial_bytes, now_s
+        elif partial_bytes and now_s - stream.partial_since_s >= PARTIAL_WAIT_S:
+            return read_lines(*where, to_the_end=True)
+        return lines
 
     def _entry(self, stream: Stream, entry: Entry, first: Line, after: Position, read_us: int) -> list[_Ready]:
         if not entry.text.strip():

@@ -33,9 +33,18 @@ class Line:
     end: int
 
 
-def read_lines(folder: Path, task: str, stream: str, position: Position, limit_bytes: int = CHUNK_BYTES) -> list[Line]:
+def read_lines(
+    folder: Path,
+    task: str,
+    stream: str,
+    position: Position,
+    limit_bytes: int = CHUNK_BYTES,
+    *,
+    to_the_end: bool = False,
+) -> list[Line]:
     """Whole lines after `position`, of about `limit_bytes`; none when there is nothing new. A rotated-away file's rest
-    is lost with it; a file that a returning worker has cut back is waited for. `position` is not changed."""
+    is lost with it; a file that a returning worker has cut back is waited for. `position` is not changed. `to_the_end`:
+    what has no line end yet counts as a line too."""
     numbers = _numbers(folder, task, stream)
     lines: list[Line] = []
     for number in numbers:
@@ -55,7 +64,7 @@ def read_lines(folder: Path, task: str, stream: str, position: Position, limit_b
                 data = file.read(limit_bytes)
         except FileNotFoundError:
             continue
-        whole_file = start + len(data) >= facts.st_size and later
+        whole_file = start + len(data) >= facts.st_size and (later or to_the_end)
         found = _split(data, number, start, facts.st_ino, to_the_end=whole_file)
         if not found and len(data) >= limit_bytes and limit_bytes < LONGEST_LINE_BYTES:
             return lines or read_lines(folder, task, stream, position, LONGEST_LINE_BYTES)
@@ -64,6 +73,15 @@ def read_lines(folder: Path, task: str, stream: str, position: Position, limit_b
         if limit_bytes <= 0 or (found and found[-1].end < facts.st_size and later):
             break
     return lines
+
+
+def unread_bytes(folder: Path, task: str, stream: str, position: Position) -> int:
+    """How much lies after `position` in its file: once all lines are read, the beginning of the next."""
+    try:
+        facts = (folder / f"{task}.{stream}.{position.index}").stat()
+    except OSError:
+        return 0
+    return max(0, facts.st_size - position.offset) if position.inode in {0, facts.st_ino} else 0
 
 
 def _split(data: bytes, number: int, start: int, inode: int, *, to_the_end: bool) -> list[Line]:

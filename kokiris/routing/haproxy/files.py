@@ -60,7 +60,7 @@ class HaproxyFiles:
 
     @property
     def state(self) -> Path:
-        """The edge's own memory: service → slot, server → instance."""
+        """The edge's memory: service → slot, server → instance, router → service. The log search reads it too."""
         return self.folder / "edge.json"
 
     @property

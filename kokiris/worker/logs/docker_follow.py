@@ -72,20 +72,23 @@ class DockerFollower:
         try:
             await self._follow(tty=tty)
             state = (await self._engine.inspect(self._container))["State"]
-            return not (state["Running"] or state.get("Restarting"))
+            if state["Running"] or state.get("Restarting"):
+                return False
+            await self._follow(tty=tty, follow=False)  # following, dockerd leaves out a last line without its end
+            return True
         except NotFound:
             return True
         except KokirisError as error:
             log.info("log of container %s: %s; asking again", self._container[:12], error.message)
             return False
 
-    async def _follow(self, *, tty: bool) -> None:
+    async def _follow(self, *, tty: bool, follow: bool = True) -> None:
         positions = {"stdout": self._positions.stdout, "stderr": self._positions.stderr}
         resumed = {name: (position.last_ns, position.seen) for name, position in positions.items()}
         met = dict.fromkeys(positions, 0)
         parser = FrameParser(tty=tty)
         params = {
-            "follow": "1",
+            "follow": "1" if follow else "0",
             "stdout": "1",
             "stderr": "1",
             "timestamps": "1",
