@@ -14,8 +14,9 @@ import falcon.asgi
 
 from kokiris.http.app import make_app
 from kokiris.http.tokens import Principal
+from kokiris.kernel.errors import Busy
 from kokiris.logs.api import startup
-from kokiris.logs.api.bulk import Action, answer, incoming_of, parse_bulk
+from kokiris.logs.api.bulk import Action, answer, incoming_of, parse_bulk, refused
 from kokiris.logs.api.call import (
     Call,
     EsError,
@@ -141,7 +142,10 @@ class LogsApi:
     def _take(self, call: Call) -> Reply:
         started_s = time.perf_counter()
         actions = parse_bulk(call.body, call.parts.get("index", ""))
-        taken = self._index.take(incoming_of(actions))
+        try:
+            taken = self._index.take(incoming_of(actions))
+        except Busy as error:
+            return Reply(refused(actions, error), error.http_status)
         if call.params.get("refresh", "false") != "false":
             self._index.refresh()
         return Reply(answer(actions, taken, int((time.perf_counter() - started_s) * 1000)))

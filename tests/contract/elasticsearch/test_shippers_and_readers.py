@@ -8,6 +8,7 @@ import time
 from itertools import pairwise
 from typing import Any
 
+from kokiris.logs.index.retention import Limits
 from kokiris.logs.times import iso
 from tests.engines.logs import TENANT, TOKEN, LogServer
 
@@ -175,3 +176,19 @@ async def test_a_gzip_bomb_is_refused(server: LogServer) -> None:
     bomb = gzip.compress(b" " * (80 * 1024 * 1024))
     status, answer, _ = await raw(server, "POST", "/_bulk", bomb, **{"Content-Encoding": "gzip"})
     assert (status, json.loads(answer)["error"]["type"]) == (413, "content_too_long_exception")
+
+
+async def test_a_refused_bulk_says_so_in_status_and_items(server: LogServer) -> None:
+    """Most shippers go by the status, rsyslog by the items: neither may take the entries for delivered or for bad."""
+    server.index.limits = Limits(min_free_bytes=1 << 60)
+    assert server.index.warning()
+    body = lines({"create": {"_index": "a", "_id": "1"}}, {"message": "x"}, {"index": {}}, {"message": "y"})
+    status, answer, _ = await raw(server, "POST", "/_bulk", body)
+    found = json.loads(answer)
+    assert (status, found["status"], found["errors"]) == (429, 429, True)
+    assert found["error"]["type"] == "es_rejected_execution_exception"
+    assert [(name, item["status"]) for one in found["items"] for name, item in one.items()] == [
+        ("create", 429),
+        ("index", 429),
+    ]
+    assert found["items"][0]["create"]["_id"] == "1"
