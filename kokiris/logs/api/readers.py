@@ -221,10 +221,29 @@ class Readers:
             }
             for day in addressed(self._index, call.parts.get("index", ""), lenient=True)
         ]
-        if "json" in call.params.get("format", ""):
-            return Reply(rows)
-        head = [list(rows[0])] if rows and call.flag("v") else []
-        return Reply("".join(" ".join(row) + "\n" for row in [*head, *(list(row.values()) for row in rows)]))
+        return _table(call, rows)
+
+    def cat_count(self, call: Call) -> Reply:
+        """`_cat/count`: when, and how many entries the days meant hold; JSON with `?format=json`."""
+        counted = self.count(call).body["count"]
+        now_s = int(time.time())
+        row = {
+            "epoch": str(now_s),
+            "timestamp": time.strftime("%H:%M:%S", time.gmtime(now_s)),
+            "count": str(counted),
+        }
+        return _table(call, [row])
+
+    def settings(self, call: Call) -> Reply:
+        """`_settings`: one shard, no replica, nothing to set. A name of a shipper's own has its answer under that."""
+        pattern = call.parts.get("index", "")
+        own = bool(pattern) and "*" not in pattern and not pattern.startswith(INDEX_PREFIX)
+        days = [] if own else [index_name(day) for day in addressed(self._index, pattern, lenient=True)]
+        found = {}
+        for name in pattern.split(",") if own else days:
+            facts = {"provided_name": name, "uuid": name, "number_of_shards": "1", "number_of_replicas": "0"}
+            found[name] = {"settings": {"index": facts}}
+        return Reply(found)
 
     def resolve(self, call: Call) -> Reply:
         names = [index_name(day) for day in addressed(self._index, call.parts.get("index", ""), lenient=True)]
@@ -242,6 +261,21 @@ class Readers:
             "store": {"size_in_bytes": sum(one["total"]["store"]["size_in_bytes"] for one in found.values())},
         }
         return Reply({"_shards": SHARDS, "_all": {"primaries": total, "total": total}, "indices": found})
+
+
+_SHORT = {"i": "index", "dc": "docs.count", "docsCount": "docs.count", "ss": "store.size", "storeSize": "store.size"}
+"""Column names that people shorten."""
+
+
+def _table(call: Call, rows: list[dict[str, str]]) -> Reply:
+    """Rows of a `_cat` call: text, with a head on `?v`, or JSON with `?format=json`; `?h=` picks columns."""
+    if rows and "h" in call.params:
+        wanted = [_SHORT.get(name, name) for name in call.params["h"].split(",")]
+        rows = [{name: row[name] for name in wanted if name in row} for row in rows]
+    if "json" in call.params.get("format", ""):
+        return Reply(rows)
+    head = [list(rows[0])] if rows and call.flag("v") else []
+    return Reply("".join(" ".join(row) + "\n" for row in [*head, *(list(row.values()) for row in rows)]))
 
 
 def _nest(properties: dict[str, Any], path: list[str], kind: str) -> None:

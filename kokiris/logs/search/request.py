@@ -19,7 +19,7 @@ _BY_ARRIVAL = frozenset({"_doc", "_shard_doc", "_seq_no", "_score", "_id"})
 _KNOWN = frozenset(
     {"query", "size", "from", "sort", "search_after", "aggs", "aggregations", "_source", "track_total_hits", "fields",
      "docvalue_fields", "stored_fields", "highlight", "timeout", "version", "script_fields", "track_scores", "explain",
-     "seq_no_primary_term", "post_filter", "min_score", "runtime_mappings", "pit", "profile", "terminate_after",
+     "seq_no_primary_term", "post_filter", "min_score", "runtime_mappings", "profile", "terminate_after",
      "indices_boost", "stats"}
 )  # fmt: skip
 
