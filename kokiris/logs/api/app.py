@@ -38,7 +38,8 @@ PREFIXES = ("/elasticsearch", "/es")
 """Base paths that shippers may have in their configuration."""
 _OF_AN_INDEX = re.compile(r"/_(?:doc|create|update|source|settings|mapping|pit|delete_by_query)(?:/.*)?")
 """Calls that only make sense after an index: there, the base path is the index's name."""
-_INDEX = r"(?P<index>[^/_][^/]*)"
+_INDEX = r"(?P<index><[^>]+>|[^/_][^/]*)"
+"""A name, or one with date math (`<logs-{now/d}>`), which may hold a slash."""
 Handler = Callable[[Call], Awaitable[Reply]]
 
 

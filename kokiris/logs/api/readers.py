@@ -39,17 +39,18 @@ def addressed(index: LogIndex, pattern: str, *, lenient: bool) -> list[DayIndex]
     under names of their own. Raises EsError for a day that is not there."""
     days = index.days()
     names = [name for name in pattern.split(",") if name]
-    if not names or not all(name.startswith(INDEX_PREFIX) for name in names):
+    if not names or not all(_is_of_days(name) for name in names):
         return days
-    found = [day for day in days if any(fnmatchcase(index_name(day), name) for name in names)]
     known = {index_name(day) for day in days}
     for name in names:
-        exact = name.removeprefix(INDEX_PREFIX)[:4].isdigit() and "*" not in name
-        if exact and name not in known and not lenient:
+        if "*" not in name and name not in known and not lenient:
             raise EsError(404, "index_not_found_exception", f"no such index [{name}]")
-        if not exact and "*" not in name:
-            return days
-    return found
+    return [day for day in days if any(fnmatchcase(index_name(day), name) for name in names)]
+
+
+def _is_of_days(name: str) -> bool:
+    """ "logs-2026.11.23", "logs-2026.*"; not "logs-*-*" or "logs-nginx-default", as data streams are called."""
+    return name.startswith(INDEX_PREFIX) and name.removeprefix(INDEX_PREFIX)[:1].isdigit()
 
 
 def visible_to(principal: Principal) -> tree.Query:

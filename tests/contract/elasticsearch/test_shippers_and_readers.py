@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from kokiris.logs.index.retention import Limits
 from kokiris.logs.times import iso
@@ -252,3 +253,30 @@ async def test_numbers_that_are_none_are_named(server: LogServer) -> None:
         status, found, _ = await server.call("POST", "/_search", {"size": 0, "aggs": {"a": aggregation}})
         assert status == 400
         assert named in found["error"]["reason"]
+
+
+async def test_patterns_of_data_streams_mean_every_day(server: LogServer) -> None:
+    """Elastic's own shippers write to `logs-<dataset>-<namespace>`, and readers look for that or for `logs-*-*`."""
+    now = iso(time.time_ns() // 1000)
+    body = lines({"create": {"_index": "logs-nginx-default"}}, {"@timestamp": now, "message": "x"})
+    await raw(server, "POST", "/_bulk", body)
+    await visible(server)
+    day = now[:10].replace("-", ".")
+    for pattern, wanted in (
+        ("logs-nginx-default", 1), ("logs-nginx-*", 1), ("logs-*-*", 1), ("logs-*", 1), ("filebeat-*", 1),
+        (f"logs-{day}", 1), (f"logs-{day[:4]}.*", 1), ("logs-2001.*", 0),
+    ):  # fmt: skip
+        status, found, _ = await server.call("GET", f"/{pattern}/_count")
+        assert (status, found["count"]) == (200, wanted), pattern
+    assert (await server.call("GET", "/logs-2001.01.01/_count"))[0] == 404
+
+
+async def test_logstash_makes_its_rollover_index(server: LogServer) -> None:
+    """With `ilm_enabled`, the first index has a name with date math, whose slash is escaped."""
+    assert (await server.call("HEAD", "/_alias/logstash"))[0] in {200, 404}
+    url = URL(f"{server.url}/%3Clogstash-%7Bnow%2Fd%7D-000001%3E", encoded=True)
+    async with server.session.put(
+        url, json={"aliases": {"logstash": {"is_write_index": True}}}, headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as answer:
+        assert answer.status == 200, await answer.text()
+        assert (await answer.json())["acknowledged"] is True
