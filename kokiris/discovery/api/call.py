@@ -201,7 +201,8 @@ def _responder(context: ApiContext, handler: Handler, permission: str) -> Callab
 
 
 async def respond_to(call: Call, handler: Handler, permission: str) -> None:
-    """One call from its token to its answer; `permission` "" needs no token. A missing object still carries its index, so that it can be waited for."""
+    """One call from its token, unless `permission` is "", to its answer. A missing object still carries its index, so
+    that it can be waited for."""
     if permission:
         call.authorize(permission)
     call.check_query()
