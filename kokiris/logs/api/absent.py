@@ -8,7 +8,6 @@ from kokiris.logs.api.call import Call, EsError
 
 _SEARCH = "Use _search with the query DSL, or with Lucene in query_string."
 _ALIVE = "Entries stay as they are until their day is removed (logs.retention_days)."
-_PAGES = "Page with search_after, or with ?scroll=."
 _INDEX = r"(?:/[^/]+)?"
 _NAMED: tuple[tuple[str, str, str, str], ...] = (
     (r".+", r"/_(?:query|esql)(?:/.*)?", "ES|QL", _SEARCH),
@@ -16,7 +15,6 @@ _NAMED: tuple[tuple[str, str, str, str], ...] = (
     (r".+", rf"{_INDEX}/_eql/.*", "EQL", _SEARCH),
     (r".+", rf"{_INDEX}/_(?:async_search|search/template|msearch/template|render/template)(?:/.*)?",
      "searching in the background or by template", _SEARCH),
-    (r".+", rf"{_INDEX}/_(?:pit|search/point_in_time)(?:/.*)?", "a point in time", _PAGES),
     (r".+", rf"{_INDEX}/_(?:update|update_by_query|delete_by_query)(?:/.*)?", "changing entries", _ALIVE),
     ("DELETE", r"/[^/]+/_doc/.*", "removing one entry", _ALIVE),
     (r".+", rf"{_INDEX}/_(?:reindex|split|shrink|clone|rollover|close|open)(?:/.*)?", "reshaping indices",

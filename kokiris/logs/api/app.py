@@ -36,7 +36,7 @@ from kokiris.logs.index.log_index import LogIndex
 
 PREFIXES = ("/elasticsearch", "/es")
 """Base paths that shippers may have in their configuration."""
-_OF_AN_INDEX = re.compile(r"/_(?:doc|create|update|source|settings|mapping|pit|delete_by_query)(?:/.*)?")
+_OF_AN_INDEX = re.compile(r"/_(?:doc|create|update|source|settings|mapping|delete_by_query)(?:/.*)?")
 """Calls that only make sense after an index: there, the base path is the index's name."""
 _INDEX = r"(?P<index><[^>]+>|[^/_][^/]*)"
 """A name, or one with date math (`<logs-{now/d}>`), which may hold a slash."""
@@ -88,6 +88,10 @@ class LogsApi:
                 ("GET POST", rf"(?:/{_INDEX})?/_search", read(self._readers.search)),
                 ("GET POST", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.scroll)),
                 ("DELETE", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.end_scroll)),
+                ("POST", rf"(?:/{_INDEX})?/_pit", read(self._readers.open_point)),
+                ("DELETE", "/_pit", read(self._readers.close_point)),
+                ("POST", rf"(?:/{_INDEX})?/_search/point_in_time", read(self._readers.open_point)),
+                ("DELETE", "/_search/point_in_time", read(self._readers.close_point)),
                 ("GET POST", rf"(?:/{_INDEX})?/_msearch", read(self._readers.msearch)),
                 ("GET POST", rf"(?:/{_INDEX})?/_count", read(self._readers.count)),
                 ("GET POST", rf"(?:/{_INDEX})?/_field_caps", read(self._readers.field_caps)),

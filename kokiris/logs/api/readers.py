@@ -12,6 +12,7 @@ import msgspec
 from kokiris.http.tokens import Principal
 from kokiris.kernel.errors import KokirisError
 from kokiris.logs.api.call import Call, EsError, Reply, error_body
+from kokiris.logs.api.point_in_time import PointInTime, at, point_of
 from kokiris.logs.api.scroll import Scrolls
 from kokiris.logs.index.catalogue import merged
 from kokiris.logs.index.day import DayIndex
@@ -86,6 +87,22 @@ class Readers:
         given = call.json().get("scroll_id") or call.parts.get("id", "")
         return Reply({"succeeded": True, "num_freed": self._scrolls.end(given if isinstance(given, list) else [given])})
 
+    def open_point(self, call: Call) -> Reply:
+        """`_pit`, and OpenSearch's `_search/point_in_time`: all that is acknowledged by now."""
+        point = PointInTime(self._index.sequence, call.parts.get("index", ""))
+        self._index.refresh()
+        if call.path.endswith("/_pit"):
+            return Reply({"id": point.identifier, "_shards": SHARDS})
+        return Reply({"pit_id": point.identifier, "_shards": SHARDS, "creation_time": time.time_ns() // 1_000_000})
+
+    def close_point(self, call: Call) -> Reply:
+        """Nothing is kept for one, so nothing is to be freed."""
+        body = call.json()
+        if call.path.endswith("/_pit"):
+            return Reply({"succeeded": True, "num_freed": 1 if body.get("id") else 0})
+        closed = [{"successful": True, "pit_id": one} for one in body.get("pit_id") or []]
+        return Reply({"pits": closed})
+
     def _scroll_page(self, identifier: str, request: SearchRequest, pattern: str) -> dict[str, Any]:
         answer, hits = self._answer(request, pattern, lenient=True)
         self._scrolls.advance(identifier, hits)
@@ -101,6 +118,10 @@ class Readers:
 
     def _search(self, body: Any, pattern: str, call: Call, *, lenient: bool = False) -> dict[str, Any]:
         lenient = lenient or call.flag("ignore_unavailable")
+        if isinstance(body, dict) and "pit" in body:
+            point = point_of(body["pit"])
+            request = at(point, self._request(body, point.pattern, call, lenient=True))
+            return {"pit_id": point.identifier, **self._answer(request, point.pattern, lenient=True)[0]}
         return self._answer(self._request(body, pattern, call, lenient=lenient), pattern, lenient=lenient)[0]
 
     def _answer(self, request: SearchRequest, pattern: str, *, lenient: bool) -> tuple[dict[str, Any], list[Hit]]:

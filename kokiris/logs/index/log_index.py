@@ -401,6 +401,12 @@ class LogIndex:
             self._judge_disk(0)
             return self.status.warning
 
+    @property
+    def sequence(self) -> int:
+        """The number of the newest entry that was acknowledged; it only grows."""
+        with self._lock:
+            return self._sequence
+
     def waiting(self) -> int:
         """Entries that are acknowledged and not visible yet."""
         with self._lock:

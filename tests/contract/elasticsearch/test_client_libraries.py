@@ -84,7 +84,6 @@ REFUSED: list[tuple[str, Callable[[Elasticsearch], Any]]] = [
     ("ES|QL", lambda client: client.esql.query(query="FROM logs | LIMIT 5")),
     ("SQL", lambda client: client.sql.query(query="SELECT 1")),
     ("EQL", lambda client: client.eql.search(index="x", query="any where true")),
-    ("a point in time", lambda client: client.open_point_in_time(index="x", keep_alive="1m")),
     ("searching in the background", lambda client: client.async_search.submit(index="x")),
     ("changing entries", lambda client: client.update(index="es", id="1", doc={"a": 1})),
     ("changing entries", lambda client: client.delete_by_query(index="x", query={"match_all": {}})),
@@ -92,7 +91,7 @@ REFUSED: list[tuple[str, Callable[[Elasticsearch], Any]]] = [
     ("reshaping indices", lambda client: client.reindex(source={"index": "a"}, dest={"index": "b"})),
     ("analysing texts", lambda client: client.indices.analyze(text="a b")),
     ("[knn]", lambda client: client.search(knn={"field": "v", "query_vector": [1], "k": 1, "num_candidates": 1})),
-    ("[pit]", lambda client: client.search(pit={"id": "x"})),
+    ("scripts", lambda client: client.get_script(id="x")),
     ("[collapse]", lambda client: client.search(collapse={"field": "job"})),
     ("[script]", lambda client: client.search(query={"script": {"script": "1"}})),
     ("scripts are not run", lambda client: client.search(aggs={"a": {"avg": {"field": "b", "script": "1"}}})),
@@ -110,3 +109,39 @@ async def test_what_is_not_there_is_refused_by_name(server: LogServer) -> None:
             assert name in caught.value.body["error"]["reason"], caught.value.body
 
     await beside(use)
+
+
+async def test_points_in_time(server: LogServer) -> None:
+    def elastic() -> None:
+        client = Elasticsearch(server.url, api_key=TOKEN)
+        moment = "2026-11-30T10:00:00Z"  # one for all: only the last sort value tells them apart
+        assert elastic_helpers.bulk(client, documents(250, **{"@timestamp": moment}))[0] == 250
+        point = client.open_point_in_time(index="es", keep_alive="1m")["id"]
+        assert elastic_helpers.bulk(client, documents(50, **{"@timestamp": moment}), refresh="wait_for")[0] == 50
+        seen: list[int] = []
+        after = None
+        while True:
+            page = client.search(pit={"id": point, "keep_alive": "1m"}, size=60, sort=[{"@timestamp": "asc"}],
+                                 search_after=after)  # fmt: skip
+            assert (page["pit_id"], page["hits"]["total"]["value"]) == (point, 250)
+            if not page["hits"]["hits"]:
+                break
+            seen += [hit["_source"]["number"] for hit in page["hits"]["hits"]]
+            after = page["hits"]["hits"][-1]["sort"]
+        assert sorted(seen) == list(range(250))
+        assert client.close_point_in_time(id=point)["succeeded"]
+        assert len(list(Search(using=client, index="es").query("match", message="line").iterate())) == 300
+        with pytest.raises(elasticsearch.NotFoundError):
+            client.search(pit={"id": "bm90IG9uZQ=="})
+        with pytest.raises(elasticsearch.BadRequestError, match="aggregations of a point in time"):
+            client.search(pit={"id": point}, aggs={"a": {"terms": {"field": "job"}}})
+
+    def opensearch() -> None:
+        client = OpenSearch(server.url, http_auth=("anyone", TOKEN))
+        point = client.create_pit(index="es", params={"keep_alive": "1m"})["pit_id"]
+        found = client.search(body={"pit": {"id": point}, "size": 1, "query": {"match_all": {}}})
+        assert found["hits"]["total"]["value"] == 300
+        assert client.delete_pit(body={"pit_id": [point]})["pits"] == [{"successful": True, "pit_id": point}]
+
+    await beside(elastic)
+    await beside(opensearch)
