@@ -40,7 +40,8 @@ unpacked=.venv/debian/syslog-ng
 if [ "$want" = dev ] && [ ! -d "$unpacked" ]; then
   scratch=$(mktemp -d)
   chmod 755 "$scratch"
-  if ! (cd "$scratch" && apt-get update && apt-get download syslog-ng-{core,mod-http,scl}) >"$scratch/log" 2>&1; then
+  fetch() { (cd "$scratch" && apt-get download syslog-ng-{core,mod-http,scl}) >"$scratch/log" 2>&1; }
+  if ! { fetch || { apt-get update >/dev/null 2>&1 && fetch; }; }; then
     tail -20 "$scratch/log" >&2
     echo "apt-get failed; see above" >&2
     exit 1

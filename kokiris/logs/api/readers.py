@@ -219,11 +219,12 @@ class Readers:
         return Reply({"indices": [index_name(day) for day in self._index.days()], "fields": fields})
 
     def mapping(self, call: Call) -> Reply:
+        """Also whether an index exists: every name does, but that of a day without entries."""
         pattern = call.parts.get("index", "")
+        days = addressed(self._index, pattern, lenient=call.flag("ignore_unavailable"))
         properties: dict[str, Any] = {}
         for name, kind in sorted(self._types(pattern).items()):
             _nest(properties, name.split("."), kind)
-        days = addressed(self._index, pattern, lenient=True)
         return Reply({index_name(day): {"mappings": {"properties": properties}} for day in days})
 
     def indices(self, call: Call) -> Reply:

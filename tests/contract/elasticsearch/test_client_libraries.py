@@ -38,6 +38,11 @@ async def test_opensearch_py(server: LogServer) -> None:
         assert [item["create"]["status"] for ok, item in again if not ok] == [409, 409]
         client.indices.refresh(index="es")
         assert client.count(index="es")["count"] == 1000
+        assert [client.indices.exists(index=name) for name in ("es", "logs-*", "logs-2001.01.01")] == [
+            True,
+            True,
+            False,
+        ]
         assert client.get(index="es", id="p7")["_source"]["number"] == 7
         assert len(list(open_helpers.scan(client, index="es", query={"query": {"match": {"message": "line"}}}))) == 1000
         assert client.cat.count(params={"h": "count"}).strip() == "1000"
