@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 want=${1:-runtime}
 
 packages=(docker.io haproxy etcd-server iptables iproute2 curl busybox-static ca-certificates mmdebstrap)
-[ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl docker-registry mariadb-server-core mariadb-client chromium chromium-driver)
+[ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl docker-registry mariadb-server-core mariadb-client chromium chromium-driver
+  rsyslog-elasticsearch libivykis0 libnet1 libpcre3 libwrap0 unbound dnsmasq-base python3-consul2)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -32,6 +33,23 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "apt-get failed; see above" >&2
     exit 1
   fi
+fi
+
+# syslog-ng and rsyslog exclude each other as packages: one is only unpacked, for tests that run it from there.
+unpacked=.venv/debian/syslog-ng
+if [ "$want" = dev ] && [ ! -d "$unpacked" ]; then
+  scratch=$(mktemp -d)
+  chmod 755 "$scratch"
+  fetch() { (cd "$scratch" && apt-get download syslog-ng-{core,mod-http,scl}) >"$scratch/log" 2>&1; }
+  if ! { fetch || { apt-get update >/dev/null 2>&1 && fetch; }; }; then
+    tail -20 "$scratch/log" >&2
+    echo "apt-get failed; see above" >&2
+    exit 1
+  fi
+  for package in "$scratch"/*.deb; do dpkg --extract "$package" "$scratch/root"; done
+  mkdir -p "${unpacked%/*}"
+  mv "$scratch/root" "$unpacked"
+  rm -rf "$scratch"
 fi
 
 locks=(requirements/runtime.txt)

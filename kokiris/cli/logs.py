@@ -18,6 +18,7 @@ from kokiris.cli.client import ApiError, Client
 from kokiris.cli.flags import Command, flag, value
 from kokiris.cli.session import open_client
 from kokiris.kernel.errors import BadInput, KokirisError
+from kokiris.logs.model import message_field
 
 PAGE = 1000
 FOLLOW_EVERY_S = 0.7
@@ -101,8 +102,10 @@ def line_of(source: dict[str, Any], *, colour: bool = False) -> str:
     place = "/".join(str(source[name]) for name in ("job", "task") if source.get(name)) or str(source.get("node", ""))
     alloc = str(source.get("alloc", ""))[:8]
     kind = "event" if source.get("stream") == "event" else ""
-    message = next((source[name] for name in ("message", "log", "msg") if isinstance(source.get(name), str)), None)
-    if message is None:
+    named = message_field(source)
+    if named is not None:
+        message = source[named]
+    else:
         message = msgspec.json.encode({name: one for name, one in source.items() if name != "@timestamp"}).decode()
     shown = click.style(f"{level or '-':5}", fg=_COLOURS.get(level)) if colour else f"{level or '-':5}"
     return f"{when} {shown} {' '.join(part for part in (place, alloc, kind) if part)}: {printable(message)}"

@@ -12,13 +12,12 @@ from kokiris.logs.levels import canonical_level
 from kokiris.logs.model import (
     INTEGERS,
     KEYWORDS,
-    MESSAGE,
-    MESSAGE_ALIASES,
     TIME,
     TIME_ALIASES,
     Document,
     Indexed,
     Value,
+    message_field,
 )
 from kokiris.logs.times import document_time_us
 
@@ -47,12 +46,10 @@ def indexed(document: Document, received_us: int) -> Indexed:
     states a time in `@timestamp` that is none."""
     skip: set[str] = set()
     result = Indexed(time_us=_time_of(document, received_us, skip))
-    for name in (MESSAGE, *MESSAGE_ALIASES):
-        text = document.get(name)
-        if isinstance(text, str):
-            result.message = text
-            skip.add(name)
-            break
+    message = message_field(document)
+    if message is not None:
+        result.message = document[message]
+        skip.add(message)
     left = MAX_VALUES
     for path, value in _fields(document):
         if path in skip or not path:

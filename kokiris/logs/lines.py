@@ -9,7 +9,7 @@ import msgspec
 from kokiris.kernel.errors import BadInput
 from kokiris.logs.entries import is_trace
 from kokiris.logs.levels import canonical_level, detect_level
-from kokiris.logs.model import MESSAGE, MESSAGE_ALIASES, OWN_FIELDS, TIME, TIME_ALIASES, Document, Origin
+from kokiris.logs.model import MESSAGE, OWN_FIELDS, TIME, TIME_ALIASES, Document, Origin, message_field
 from kokiris.logs.times import document_time_us, iso
 
 LINE_CHARS = 256 * 1024
@@ -34,9 +34,8 @@ def document_of(text: str, origin: Origin, read_us: int) -> Document:
         return document
     _take_time(document, fields, read_us)
     _take_level(document, fields)
-    message = next(
-        (fields.pop(name) for name in (MESSAGE, *MESSAGE_ALIASES) if isinstance(fields.get(name), str)), None
-    )
+    named = message_field(fields)
+    message = fields.pop(named) if named is not None else None
     others: dict[str, Any] = {}
     for name, value in fields.items():
         if name in OWN_FIELDS or name == TIME:

@@ -15,12 +15,17 @@ INTEGERS = ("status", "bytes", "duration_ms")
 TIME = "@timestamp"
 TIME_ALIASES = ("time", "timestamp", "ts")
 MESSAGE = "message"
-MESSAGE_ALIASES = ("log", "msg")
+MESSAGE_ALIASES = ("log", "msg", "MESSAGE")
 OWN_FIELDS = frozenset({"infra", "namespace", "job", "group", "task", "alloc", "node", "stream"})
 """Set by the collector: a JSON line cannot claim to come from elsewhere."""
 
 Value = str | float
 Document = dict[str, Any]
+
+
+def message_field(document: Document) -> str | None:
+    """The name of the field that is the entry's message; None when it has none that is a text."""
+    return next((name for name in (MESSAGE, *MESSAGE_ALIASES) if isinstance(document.get(name), str)), None)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,60 +12,22 @@ import dns.message
 import msgspec
 import pytest
 
-from kokiris.discovery.api.internal import add_discovery_routes
-from kokiris.discovery.dns.feed import Feed
 from kokiris.discovery.dns.responder import Responder
 from kokiris.discovery.dns.server import DnsServer
-from kokiris.discovery.dns.zone import Zone
-from kokiris.discovery.model import CheckState, NodeEntry, ServiceInstance
-from kokiris.discovery.release import ReleaseLedger
-from kokiris.http.app import asgi, make_app
-from kokiris.http.serve import HttpServer
+from kokiris.discovery.model import NodeEntry
 from kokiris.kernel.errors import HostError
-from tests.discovery.conftest import KEYS, Discovery, eventually, open_discovery, port_of
+from tests.discovery.conftest import KEYS, eventually
+from tests.engines.dns import NODE, DnsBed, dig, instance, serve_dns
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[tuple[Discovery, DnsServer, HttpServer]]:
-    discovery = await open_discovery(tmp_path / "store")
-    app = make_app()
-    add_discovery_routes(app, discovery.catalog, ReleaseLedger(discovery.catalog))
-    http = HttpServer(asgi(app), grace_s=1)
-    await http.start()
-    responder = Responder(stale_after_s=3)
-    server = DnsServer(responder, "127.0.0.1", 0)
-    await server.start()
-    feed = asyncio.create_task(Feed([f"127.0.0.1:{port_of(http)}"], responder, Zone, lambda: None, wait_s=1).run())
-    yield discovery, server, http
-    feed.cancel()
-    await asyncio.gather(feed, return_exceptions=True)
-    await server.stop()
-    await http.stop()
-    await discovery.follower.stop()
-    await discovery.store.close()
+async def served(tmp_path: Path) -> AsyncIterator[DnsBed]:
+    async with serve_dns(tmp_path / "store") as bed:
+        yield bed
 
 
-def instance(name: str, service: str, status: str = "passing", port: int = 80) -> dict[bytes, bytes]:
-    check = CheckState(CheckID=f"c-{name}", Status=status)
-    stored = ServiceInstance(
-        ID=name, Service=service, Node="n1", Address=f"10.9.0.{port % 250}", Port=port, Checks=[check], AllocID="a"
-    )
-    return {KEYS.instance(name): msgspec.msgpack.encode(stored)}
-
-
-NODE = {KEYS.node("n1"): msgspec.msgpack.encode(NodeEntry(Node="n1", Address="10.9.9.9"))}
-
-
-async def dig(port: int, *words: str) -> str:
-    """What dig prints."""
-    process = await asyncio.create_subprocess_exec(
-        "dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+time=5", *words, stdout=subprocess.PIPE
-    )
-    return (await process.communicate())[0].decode().strip()
-
-
-async def test_dig_sees_what_is_healthy(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    discovery, server, _ = served
+async def test_dig_sees_what_is_healthy(served: DnsBed) -> None:
+    discovery, server = served.discovery, served.dns
     await discovery.put(NODE | instance("a", "web", port=1) | instance("b", "web", "critical", port=2))
 
     async def one() -> bool:
@@ -91,8 +52,8 @@ async def test_dig_sees_what_is_healthy(served: tuple[Discovery, DnsServer, Http
     await eventually(none)
 
 
-async def test_a_failed_node_takes_its_instances_along(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    discovery, server, _ = served
+async def test_a_failed_node_takes_its_instances_along(served: DnsBed) -> None:
+    discovery, server = served.discovery, served.dns
     await discovery.put(NODE | instance("a", "web", port=1))
 
     async def there() -> bool:
@@ -109,8 +70,8 @@ async def test_a_failed_node_takes_its_instances_along(served: tuple[Discovery, 
     assert await dig(server.port, "+short", "n1.node.consul") == "10.9.9.9"
 
 
-async def test_large_answers_come_whole_over_tcp(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    discovery, server, _ = served
+async def test_large_answers_come_whole_over_tcp(served: DnsBed) -> None:
+    discovery, server = served.discovery, served.dns
     for number in range(1, 201):
         await discovery.put(instance(f"i{number}", "many", port=number))
     query = dns.message.make_query("many.service.consul", "A")
@@ -122,8 +83,8 @@ async def test_large_answers_come_whole_over_tcp(served: tuple[Discovery, DnsSer
     await eventually(whole)
 
 
-async def test_without_servers_it_goes_on_and_then_gives_up(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    discovery, server, http = served
+async def test_without_servers_it_goes_on_and_then_gives_up(served: DnsBed) -> None:
+    discovery, server, http = served.discovery, served.dns, served.http
     await discovery.put(NODE | instance("a", "web", port=1))
 
     async def there() -> bool:
@@ -139,8 +100,8 @@ async def test_without_servers_it_goes_on_and_then_gives_up(served: tuple[Discov
     await eventually(gave_up)
 
 
-async def test_tcp_garbage_and_pipelining(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    _, server, _ = served
+async def test_tcp_garbage_and_pipelining(served: DnsBed) -> None:
+    server = served.dns
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"\x00\x03abc")
     assert await reader.read() == b""
@@ -154,7 +115,7 @@ async def test_tcp_garbage_and_pipelining(served: tuple[Discovery, DnsServer, Ht
     writer.close()
 
 
-async def test_a_taken_port_is_named(served: tuple[Discovery, DnsServer, HttpServer]) -> None:
-    _, server, _ = served
+async def test_a_taken_port_is_named(served: DnsBed) -> None:
+    server = served.dns
     with pytest.raises(HostError, match=str(server.port)):
         await DnsServer(Responder(), "127.0.0.1", server.port).start()

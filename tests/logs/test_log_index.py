@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -158,3 +159,22 @@ def test_journal_is_emptied_by_commits(index: LogIndex, tmp_path: Path) -> None:
         assert index.refresh()
     journal = tmp_path / "index" / "journal"
     assert sum(path.stat().st_size for path in journal.iterdir()) == 0
+
+
+def test_refresh_does_not_wait_for_what_comes_later(index: LogIndex) -> None:
+    """Under steady ingest there is always something that is not visible yet."""
+    done = threading.Event()
+
+    def ingest() -> None:
+        while not done.is_set():
+            index.take([Incoming({"message": "later"})] * 20)
+
+    writer = threading.Thread(target=ingest)
+    writer.start()
+    try:
+        index.take([Incoming({"message": "first"})])
+        assert index.refresh(timeout_s=20)
+        assert len(sources(index, tree.Words("message", "first"))) == 1
+    finally:
+        done.set()
+        writer.join()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kokiris.cli.logs import line_of, logs_address, search_command
+from kokiris.cli.logs import line_of, logs_address
+from kokiris.cli.main import root
 from kokiris.kernel.errors import BadInput
 from tests.engines.logs import TENANT, TOKEN, LogServer
 
@@ -91,10 +92,10 @@ async def test_command_line(server: LogServer, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NOMAD_TOKEN", TOKEN)
     monkeypatch.setenv("KOKIRIS_LOGS_ADDR", server.url)
     runner = CliRunner()
-    found = await asyncio.to_thread(runner.invoke, search_command, ["job:shop and reset", "--since", "1h"])
+    found = await asyncio.to_thread(runner.invoke, root, ["logs", "job:shop and reset", "--since", "1h"])
     assert found.exit_code == 0, found.output
     assert found.output.strip().endswith("error shop: <b>bold</b> reset & more")
-    wrong = await asyncio.to_thread(runner.invoke, search_command, ["job:shop and (x"])
+    wrong = await asyncio.to_thread(runner.invoke, root, ["logs", "job:shop and (x"])
     assert isinstance(wrong.exception, BadInput)
     assert "at position 15" in wrong.exception.message
     assert ">>> x" in wrong.exception.next_step

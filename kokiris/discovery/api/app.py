@@ -34,11 +34,13 @@ App = falcon.asgi.App[Any, Any]
 
 Route = tuple[str, str, dict[str, Handler]]
 """(path, resource of its permission, method → handler)."""
+PUBLIC = ""
+"""In place of a resource: open without a token, as in Consul, whose clients send none there."""
 
 ROUTES: tuple[Route, ...] = (
-    ("/v1/status/leader", "operator", {"get": status.leader}),
-    ("/v1/status/peers", "operator", {"get": status.peers}),
-    ("/v1/catalog/datacenters", "service", {"get": catalog_api.datacenters}),
+    ("/v1/status/leader", PUBLIC, {"get": status.leader}),
+    ("/v1/status/peers", PUBLIC, {"get": status.peers}),
+    ("/v1/catalog/datacenters", PUBLIC, {"get": catalog_api.datacenters}),
     ("/v1/catalog/nodes", "node", {"get": catalog_api.nodes}),
     ("/v1/catalog/services", "service", {"get": catalog_api.services}),
     ("/v1/catalog/service/{service}", "service", {"get": catalog_api.service}),

@@ -183,12 +183,14 @@ class Call:
 
 
 class Endpoint:
-    """A Falcon resource made of handlers by method. `permission` is what reads need; writes need its ":write"."""
+    """A Falcon resource made of handlers by method. Reads need the permission "<resource>:read", all else its
+    ":write"; with `resource` "" nobody is asked for a token."""
 
     def __init__(self, context: ApiContext, resource: str, **handlers: Handler) -> None:
         for method, handler in handlers.items():
             access = "read" if method == "get" else "write"
-            setattr(self, f"on_{method}", _responder(context, handler, f"{resource}:{access}"))
+            permission = f"{resource}:{access}" if resource else ""
+            setattr(self, f"on_{method}", _responder(context, handler, permission))
 
 
 def _responder(context: ApiContext, handler: Handler, permission: str) -> Callable[..., Awaitable[None]]:
@@ -199,8 +201,10 @@ def _responder(context: ApiContext, handler: Handler, permission: str) -> Callab
 
 
 async def respond_to(call: Call, handler: Handler, permission: str) -> None:
-    """One call from its token to its answer. A missing object still carries its index, so that it can be waited for."""
-    call.authorize(permission)
+    """One call from its token, unless `permission` is "", to its answer. A missing object still carries its index, so
+    that it can be waited for."""
+    if permission:
+        call.authorize(permission)
     call.check_query()
     try:
         result = await handler(call)

@@ -14,8 +14,10 @@ import falcon.asgi
 
 from kokiris.http.app import make_app
 from kokiris.http.tokens import Principal
+from kokiris.kernel.errors import Busy
 from kokiris.logs.api import startup
-from kokiris.logs.api.bulk import Action, answer, incoming_of, parse_bulk
+from kokiris.logs.api.absent import not_here
+from kokiris.logs.api.bulk import Action, answer, incoming_of, parse_bulk, refused
 from kokiris.logs.api.call import (
     Call,
     EsError,
@@ -34,7 +36,10 @@ from kokiris.logs.index.log_index import LogIndex
 
 PREFIXES = ("/elasticsearch", "/es")
 """Base paths that shippers may have in their configuration."""
-_INDEX = r"(?P<index>[^/_][^/]*)"
+_OF_AN_INDEX = re.compile(r"/_(?:doc|create|update|source|settings|mapping|delete_by_query)(?:/.*)?")
+"""Calls that only make sense after an index: there, the base path is the index's name."""
+_INDEX = r"(?P<index><[^>]+>|[^/_][^/]*)"
+"""A name, or one with date math (`<logs-{now/d}>`), which may hold a slash."""
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -83,15 +88,22 @@ class LogsApi:
                 ("GET POST", rf"(?:/{_INDEX})?/_search", read(self._readers.search)),
                 ("GET POST", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.scroll)),
                 ("DELETE", r"/_search/scroll(?:/(?P<id>[^/]+))?", read(self._readers.end_scroll)),
+                ("POST", rf"(?:/{_INDEX})?/_pit", read(self._readers.open_point)),
+                ("DELETE", "/_pit", read(self._readers.close_point)),
+                ("POST", rf"(?:/{_INDEX})?/_search/point_in_time", read(self._readers.open_point)),
+                ("DELETE", "/_search/point_in_time", read(self._readers.close_point)),
                 ("GET POST", rf"(?:/{_INDEX})?/_msearch", read(self._readers.msearch)),
                 ("GET POST", rf"(?:/{_INDEX})?/_count", read(self._readers.count)),
                 ("GET POST", rf"(?:/{_INDEX})?/_field_caps", read(self._readers.field_caps)),
                 ("GET", rf"(?:/{_INDEX})?/_mappings?", read(self._readers.mapping)),
                 ("GET", rf"/_cat/indices(?:/{_INDEX})?", read(self._readers.indices)),
+                ("GET", rf"(?:/{_INDEX})?/_settings(?:/.*)?", read(self._readers.settings)),
+                ("GET", rf"/_cat/count(?:/{_INDEX})?", read(self._readers.cat_count)),
                 ("GET", r"/_cat/(?:templates|aliases|health|nodes)(?:/.*)?", self._empty_text),
                 ("GET", rf"/_resolve/index/{_INDEX}", read(self._readers.resolve)),
                 ("GET", rf"(?:/{_INDEX})?/_stats(?:/.*)?", read(self._readers.stats)),
                 ("GET", rf"/_cluster/health(?:/{_INDEX})?", self._health),
+                ("GET", "/_cluster/settings", _constant(startup.SETTINGS)),
                 ("GET", "/_license", _constant(startup.LICENSE)),
                 ("GET", "/_xpack", _constant(startup.XPACK)),
                 ("GET", r"/_nodes(?:/.*)?", _constant({"nodes": {}})),
@@ -118,7 +130,7 @@ class LogsApi:
             if match is not None and call.method in methods.split():
                 call.parts = {name: value for name, value in match.groupdict().items() if value}
                 return await handler(call)
-        raise startup.not_found(call)
+        raise not_here(call)
 
     async def call_of(self, req: falcon.asgi.Request) -> Call:
         """The request, after its token was checked. Raises EsError (401)."""
@@ -141,7 +153,10 @@ class LogsApi:
     def _take(self, call: Call) -> Reply:
         started_s = time.perf_counter()
         actions = parse_bulk(call.body, call.parts.get("index", ""))
-        taken = self._index.take(incoming_of(actions))
+        try:
+            taken = self._index.take(incoming_of(actions))
+        except Busy as error:
+            return Reply(refused(actions, error), error.http_status)
         if call.params.get("refresh", "false") != "false":
             self._index.refresh()
         return Reply(answer(actions, taken, int((time.perf_counter() - started_s) * 1000)))
@@ -210,6 +225,6 @@ def _constant(body: Any) -> Handler:
 
 def _path(path: str) -> str:
     for prefix in PREFIXES:
-        if path == prefix or path.startswith(prefix + "/"):
+        if path == prefix or (path.startswith(prefix + "/") and not _OF_AN_INDEX.fullmatch(path[len(prefix) :])):
             path = path[len(prefix) :]
     return path.rstrip("/") or "/"

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from kokiris.logs.api.call import EsError
+from kokiris.kernel.errors import Busy
+from kokiris.logs.api.call import EsError, error_body
 from kokiris.logs.index.log_index import Incoming, Taken
 
 ACTIONS = frozenset({"index", "create", "update", "delete"})
@@ -98,6 +99,20 @@ def answer(actions: Sequence[Action], taken: Sequence[Taken], took_ms: int) -> d
         errors = errors or "error" in item
         items.append({action.name: item})
     return {"took": took_ms, "errors": errors, "items": items}
+
+
+def refused(actions: Sequence[Action], error: Busy) -> dict[str, Any]:
+    """The answer to a request of which nothing was taken: the error of the whole, and the same for each action.
+
+    Most shippers go by the status of the request; rsyslog reads the items only, and repeats those that say 429.
+    """
+    whole = error_body(error)
+    cause = {"type": whole["error"]["type"], "reason": error.message}
+    items = [
+        {one.name: {"_index": one.index, "_id": one.identifier, "status": error.http_status, "error": cause}}
+        for one in actions
+    ]
+    return {"took": 0, "errors": True, "items": items, **whole}
 
 
 def _item(action: Action, taken: Taken | None) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class TokenCheck(Protocol):
 class EsError(KokirisError):
     """An error with Elasticsearch's own name for it (`type`)."""
 
-    def __init__(self, status: int, kind: str, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, status: int, kind: str, reason: str, *, next_step: str | None = None) -> None:
+        super().__init__(reason, next_step=next_step)
         self.http_status = status
         self.kind = kind
 

@@ -22,6 +22,7 @@ from kokiris.logs.api.readers import visible_to
 from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.index.catalogue import merged
 from kokiris.logs.index.log_index import LogIndex
+from kokiris.logs.model import message_field
 from kokiris.logs.query import tree
 from kokiris.logs.query.comparison import comparison
 from kokiris.logs.query.kql import parse_kql
@@ -203,8 +204,8 @@ def _row(source: dict[str, Any], wanted: set[str], asked: dict[str, str]) -> str
     ]
     if is_event:
         place.insert(0, _badge(source, asked))
-    message = source.get("message") or source.get("log") or source.get("msg")
-    text = str(message) if isinstance(message, str) else str({k: v for k, v in source.items() if k != "@timestamp"})
+    message = message_field(source)
+    text = str(source[message] if message else {k: v for k, v in source.items() if k != "@timestamp"})
     shown = html.escape(mark(text[:4000], wanted, "\x02", "\x03") or text[:4000])
     shown = shown.replace("\x02", "<mark>").replace("\x03", "</mark>")
     when = html.escape(str(source.get("@timestamp", ""))[:23].replace("T", " "))

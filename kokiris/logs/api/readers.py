@@ -12,6 +12,7 @@ import msgspec
 from kokiris.http.tokens import Principal
 from kokiris.kernel.errors import KokirisError
 from kokiris.logs.api.call import Call, EsError, Reply, error_body
+from kokiris.logs.api.point_in_time import PointInTime, at, point_of
 from kokiris.logs.api.scroll import Scrolls
 from kokiris.logs.index.catalogue import merged
 from kokiris.logs.index.day import DayIndex
@@ -39,17 +40,18 @@ def addressed(index: LogIndex, pattern: str, *, lenient: bool) -> list[DayIndex]
     under names of their own. Raises EsError for a day that is not there."""
     days = index.days()
     names = [name for name in pattern.split(",") if name]
-    if not names or not all(name.startswith(INDEX_PREFIX) for name in names):
+    if not names or not all(_is_of_days(name) for name in names):
         return days
-    found = [day for day in days if any(fnmatchcase(index_name(day), name) for name in names)]
     known = {index_name(day) for day in days}
     for name in names:
-        exact = name.removeprefix(INDEX_PREFIX)[:4].isdigit() and "*" not in name
-        if exact and name not in known and not lenient:
+        if "*" not in name and name not in known and not lenient:
             raise EsError(404, "index_not_found_exception", f"no such index [{name}]")
-        if not exact and "*" not in name:
-            return days
-    return found
+    return [day for day in days if any(fnmatchcase(index_name(day), name) for name in names)]
+
+
+def _is_of_days(name: str) -> bool:
+    """ "logs-2026.11.23", "logs-2026.*"; not "logs-*-*" or "logs-nginx-default", as data streams are called."""
+    return name.startswith(INDEX_PREFIX) and name.removeprefix(INDEX_PREFIX)[:1].isdigit()
 
 
 def visible_to(principal: Principal) -> tree.Query:
@@ -85,6 +87,22 @@ class Readers:
         given = call.json().get("scroll_id") or call.parts.get("id", "")
         return Reply({"succeeded": True, "num_freed": self._scrolls.end(given if isinstance(given, list) else [given])})
 
+    def open_point(self, call: Call) -> Reply:
+        """`_pit`, and OpenSearch's `_search/point_in_time`: all that is acknowledged by now."""
+        point = PointInTime(self._index.sequence, call.parts.get("index", ""))
+        self._index.refresh()
+        if call.path.endswith("/_pit"):
+            return Reply({"id": point.identifier, "_shards": SHARDS})
+        return Reply({"pit_id": point.identifier, "_shards": SHARDS, "creation_time": time.time_ns() // 1_000_000})
+
+    def close_point(self, call: Call) -> Reply:
+        """Nothing is kept for one, so nothing is to be freed."""
+        body = call.json()
+        if call.path.endswith("/_pit"):
+            return Reply({"succeeded": True, "num_freed": 1 if body.get("id") else 0})
+        closed = [{"successful": True, "pit_id": one} for one in body.get("pit_id") or []]
+        return Reply({"pits": closed})
+
     def _scroll_page(self, identifier: str, request: SearchRequest, pattern: str) -> dict[str, Any]:
         answer, hits = self._answer(request, pattern, lenient=True)
         self._scrolls.advance(identifier, hits)
@@ -100,6 +118,10 @@ class Readers:
 
     def _search(self, body: Any, pattern: str, call: Call, *, lenient: bool = False) -> dict[str, Any]:
         lenient = lenient or call.flag("ignore_unavailable")
+        if isinstance(body, dict) and "pit" in body:
+            point = point_of(body["pit"])
+            request = at(point, self._request(body, point.pattern, call, lenient=True))
+            return {"pit_id": point.identifier, **self._answer(request, point.pattern, lenient=True)[0]}
         return self._answer(self._request(body, pattern, call, lenient=lenient), pattern, lenient=lenient)[0]
 
     def _answer(self, request: SearchRequest, pattern: str, *, lenient: bool) -> tuple[dict[str, Any], list[Hit]]:
@@ -197,11 +219,12 @@ class Readers:
         return Reply({"indices": [index_name(day) for day in self._index.days()], "fields": fields})
 
     def mapping(self, call: Call) -> Reply:
+        """Also whether an index exists: every name does, but that of a day without entries."""
         pattern = call.parts.get("index", "")
+        days = addressed(self._index, pattern, lenient=call.flag("ignore_unavailable"))
         properties: dict[str, Any] = {}
         for name, kind in sorted(self._types(pattern).items()):
             _nest(properties, name.split("."), kind)
-        days = addressed(self._index, pattern, lenient=True)
         return Reply({index_name(day): {"mappings": {"properties": properties}} for day in days})
 
     def indices(self, call: Call) -> Reply:
@@ -221,10 +244,29 @@ class Readers:
             }
             for day in addressed(self._index, call.parts.get("index", ""), lenient=True)
         ]
-        if "json" in call.params.get("format", ""):
-            return Reply(rows)
-        head = [list(rows[0])] if rows and call.flag("v") else []
-        return Reply("".join(" ".join(row) + "\n" for row in [*head, *(list(row.values()) for row in rows)]))
+        return _table(call, rows)
+
+    def cat_count(self, call: Call) -> Reply:
+        """`_cat/count`: when, and how many entries the days meant hold; JSON with `?format=json`."""
+        counted = self.count(call).body["count"]
+        now_s = int(time.time())
+        row = {
+            "epoch": str(now_s),
+            "timestamp": time.strftime("%H:%M:%S", time.gmtime(now_s)),
+            "count": str(counted),
+        }
+        return _table(call, [row])
+
+    def settings(self, call: Call) -> Reply:
+        """`_settings`: one shard, no replica, nothing to set. A name of a shipper's own has its answer under that."""
+        pattern = call.parts.get("index", "")
+        own = bool(pattern) and "*" not in pattern and not pattern.startswith(INDEX_PREFIX)
+        days = [] if own else [index_name(day) for day in addressed(self._index, pattern, lenient=True)]
+        found = {}
+        for name in pattern.split(",") if own else days:
+            facts = {"provided_name": name, "uuid": name, "number_of_shards": "1", "number_of_replicas": "0"}
+            found[name] = {"settings": {"index": facts}}
+        return Reply(found)
 
     def resolve(self, call: Call) -> Reply:
         names = [index_name(day) for day in addressed(self._index, call.parts.get("index", ""), lenient=True)]
@@ -242,6 +284,21 @@ class Readers:
             "store": {"size_in_bytes": sum(one["total"]["store"]["size_in_bytes"] for one in found.values())},
         }
         return Reply({"_shards": SHARDS, "_all": {"primaries": total, "total": total}, "indices": found})
+
+
+_SHORT = {"i": "index", "dc": "docs.count", "docsCount": "docs.count", "ss": "store.size", "storeSize": "store.size"}
+"""Column names that people shorten."""
+
+
+def _table(call: Call, rows: list[dict[str, str]]) -> Reply:
+    """Rows of a `_cat` call: text, with a head on `?v`, or JSON with `?format=json`; `?h=` picks columns."""
+    if rows and "h" in call.params:
+        wanted = [_SHORT.get(name, name) for name in call.params["h"].split(",")]
+        rows = [{name: row[name] for name in wanted if name in row} for row in rows]
+    if "json" in call.params.get("format", ""):
+        return Reply(rows)
+    head = [list(rows[0])] if rows and call.flag("v") else []
+    return Reply("".join(" ".join(row) + "\n" for row in [*head, *(list(row.values()) for row in rows)]))
 
 
 def _nest(properties: dict[str, Any], path: list[str], kind: str) -> None:

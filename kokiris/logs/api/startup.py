@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kokiris.logs.api.call import Call, EsError, Reply
+from kokiris.logs.api.call import Call, Reply
 
 VERSION = "8.19.0"
 """A high 8.x: Filebeat 8.1 to 8.10 refuses servers older than itself."""
@@ -79,6 +79,8 @@ def health(cluster: str, warning: str) -> dict[str, Any]:
     }
 
 
+SETTINGS: dict[str, Any] = {"persistent": {}, "transient": {}}
+"""`GET /_cluster/settings`."""
 _SETUP = re.compile(
     r"/_(?:ilm/policy|index_template|template|component_template|ingest/pipeline|data_stream|logstash/pipeline)(?:/.*)?"
 )
@@ -100,10 +102,3 @@ def set_up(call: Call) -> Reply | None:
         name = call.path.rpartition("/")[2]
         return Reply({"data_streams": [{"name": name, "timestamp_field": {"name": "@timestamp"}, "status": "GREEN"}]})
     return Reply({_LISTS[kind]: []} if kind in _LISTS else {})
-
-
-def not_found(call: Call) -> EsError:
-    """For what this API does not have."""
-    return EsError(
-        400, "illegal_argument_exception", f"no handler found for uri [{call.path}] and method [{call.method}]"
-    )

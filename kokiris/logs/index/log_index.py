@@ -83,6 +83,9 @@ class LogIndex:
         self._ids: set[str] = set()
         self._days: dict[str, DayIndex] = {}
         self._sequence = 0
+        self._acknowledged = 0
+        """The number of the newest entry that is durable; `_indexed` of the newest that is visible."""
+        self._indexed = 0
         self._keys: OrderedDict[int, int] = OrderedDict()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -102,6 +105,7 @@ class LogIndex:
                 self._days[path.name] = DayIndex(path)
         self._sequence = max((day.committed for day in self._days.values()), default=0)
         self._replay()
+        self._acknowledged = self._indexed = self._sequence
         self._thread = threading.Thread(target=self._run, name="log index", daemon=True)
         self._thread.start()
 
@@ -171,6 +175,7 @@ class LogIndex:
             self._append([one.record for one in taken])
             self._queue.extend(taken)
             self._uncommitted += len(taken)
+            self._acknowledged = self._sequence if taken else self._acknowledged
             self._ids.update(one.record.identifier for one in taken if one.record.identifier)
             self.status.acknowledged += len(taken)
             self._wake.notify_all()
@@ -287,6 +292,7 @@ class LogIndex:
         with self._lock:
             self._journal.forget(last_journal)
             self._uncommitted = len(self._queue)
+            self._indexed = max(self._indexed, batch[-1].record.sequence) if batch else self._indexed
             self._generation += 1
             self._ids.difference_update(one.record.identifier for one in batch)
 
@@ -401,17 +407,24 @@ class LogIndex:
             self._judge_disk(0)
             return self.status.warning
 
+    @property
+    def sequence(self) -> int:
+        """The number of the newest entry that was acknowledged; it only grows."""
+        with self._lock:
+            return self._acknowledged
+
     def waiting(self) -> int:
         """Entries that are acknowledged and not visible yet."""
         with self._lock:
             return self._uncommitted
 
     def refresh(self, timeout_s: float = 30.0) -> bool:
-        """Returns once everything acknowledged so far is visible; False when that took too long."""
-        deadline = time.monotonic() + timeout_s
+        """Returns once everything acknowledged so far is visible, whatever comes in meanwhile; False when that took
+        too long."""
+        deadline, wanted = time.monotonic() + timeout_s, self.sequence
         while time.monotonic() < deadline:
             with self._lock:
-                if self._uncommitted == 0:
+                if self._indexed >= wanted:
                     return True
             time.sleep(0.01)
         return False

@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 from typing import Any
 
+from kokiris.logs.documents import number_of
 from kokiris.logs.query.tree import QueryError
 from kokiris.logs.search.aggregation_plan import MAX_BUCKETS, Aggregation
 from kokiris.logs.search.aggregation_states import Bucket, Buckets, Curves, Distinct, Numbers, State
@@ -94,7 +95,7 @@ def _filters(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
 
 
 def _terms(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
-    minimum = int(one.settings.get("min_doc_count", 1))
+    minimum = one.settings.get("min_doc_count", 1)
     rendered = [
         ({"key": key, **_bucket(one, bucket)}, bucket)
         for key, bucket in buckets.buckets.items()
@@ -124,15 +125,22 @@ def _order_value(bucket: dict[str, Any], name: str) -> Any:
         return _sortable(bucket["key"])
     if name == "_count":
         return bucket["doc_count"]
-    path, _, part = name.replace(">", ".").partition(".")
+    path, _, part = name.rstrip("]").replace("[", ".").replace(">", ".").partition(".")
     child = bucket.get(path)
     if not isinstance(child, dict):
         raise QueryError(f"terms cannot be ordered by [{name}]: there is no such sub-aggregation")
     if "values" in child:
-        found = child["values"].get(part) if isinstance(child["values"], dict) else None
+        found = _percentile(child["values"], part)
     else:
         found = child.get(part or "value", child.get("doc_count"))
     return -math.inf if found is None else found
+
+
+def _percentile(values: Any, part: str) -> Any:
+    """`95`, `95.0`: the percentile meant; None without it."""
+    percent = number_of(part)
+    pairs = values.items() if isinstance(values, dict) else ((pair["key"], pair["value"]) for pair in values)
+    return next((value for key, value in pairs if float(key) == percent), None)
 
 
 def _range(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
@@ -152,7 +160,7 @@ def _edge(value: float | None) -> str:
 
 
 def _histogram(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
-    interval, minimum = one.settings["interval"], int(one.settings.get("min_doc_count", 0))
+    interval, minimum = one.settings["interval"], one.settings.get("min_doc_count", 0)
     keys = sorted(buckets.buckets)
     if minimum == 0 and keys:
         steps = round((keys[-1] - keys[0]) / interval)
@@ -169,7 +177,7 @@ def _histogram(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
 
 
 def _date_histogram(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
-    minimum = int(one.settings.get("min_doc_count", 0))
+    minimum = one.settings.get("min_doc_count", 0)
     hard = one.settings.get("hard_bounds") or {}
     found = {
         key: bucket

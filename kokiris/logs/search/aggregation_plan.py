@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from kokiris.kernel.errors import BadInput
+from kokiris.logs.documents import number_of
 from kokiris.logs.model import TIME
 from kokiris.logs.query import tree
 from kokiris.logs.query.dsl import Context, parse_dsl
@@ -92,26 +93,40 @@ def _of_kind(
     if kind == "missing":
         query = tree.Not(tree.Exists(field_name))
         return Aggregation(name, "filter", filters=(("", query),), children=children)
+    if "script" in settings:
+        raise QueryError(f"aggregation [{name}] of type [{kind}]: scripts are not run")
     column = column_of(field_name, name)
+    return Aggregation(name, kind, column, _checked(name, kind, settings, column, context), children=children)
+
+
+def _checked(name: str, kind: str, settings: dict[str, Any], column: Column, context: Context) -> dict[str, Any]:
+    """The settings, numbers as numbers. Raises QueryError."""
     checked = dict(settings)
     if kind == "date_histogram":
         if not column.is_time:
-            raise QueryError(f"aggregation [{name}]: date_histogram works on [{TIME}], not on [{field_name}]")
+            raise QueryError(f"aggregation [{name}]: date_histogram works on [{TIME}], not on [{settings['field']}]")
         checked = date_histogram_settings(name, settings, context)
     elif kind == "histogram":
         checked["interval"] = _positive(settings.get("interval"), name)
     elif kind == "terms":
-        checked["size"] = _size(settings.get("size", 10), name)
+        checked["size"] = _whole("size", settings.get("size", 10), name) or 10
         if column.is_time:
             raise QueryError(f"aggregation [{name}]: terms of [{TIME}] are not supported; use date_histogram")
     elif kind == "percentiles":
-        given = settings.get("percents", DEFAULT_PERCENTS)
-        if not isinstance(given, (list, tuple)) or not all(
-            isinstance(one, (int, float)) and 0 <= one <= 100 for one in given
-        ):
-            raise QueryError(f"aggregation [{name}]: percents are numbers from 0 to 100")
-        checked["percents"] = [float(one) for one in given]
-    return Aggregation(name, kind, column, checked, children=children)
+        checked["percents"] = _percents(settings.get("percents", DEFAULT_PERCENTS), name)
+    if kind in METRICS and "missing" in settings:
+        checked["missing"] = _missing(settings["missing"], kind, name)
+    if "min_doc_count" in settings:
+        checked["min_doc_count"] = _whole("min_doc_count", settings["min_doc_count"], name)
+    return checked
+
+
+def _percents(given: object, name: str) -> list[float]:
+    found = [_number(one) for one in given] if isinstance(given, (list, tuple)) else [None]
+    percents = [one for one in found if one is not None and 0 <= one <= 100]
+    if len(percents) < len(found):
+        raise QueryError(f"aggregation [{name}]: percents are numbers from 0 to 100")
+    return percents
 
 
 def column_of(field_name: str, name: str) -> Column:
@@ -199,15 +214,31 @@ def _duration_us(given: object, name: str, *, signed: bool = False) -> int:
     return -found if match[1] == "-" else found
 
 
+def _number(given: object) -> float | None:
+    """A number, or the text of one as Grafana sends them; None for anything else."""
+    if isinstance(given, str):
+        return number_of(given)
+    return float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else None
+
+
+def _missing(given: object, kind: str, name: str) -> float:
+    """What documents without the field count as."""
+    found = _number(given)
+    if found is None or kind in {"cardinality", "value_count", "percentiles"}:
+        raise QueryError(f"aggregation [{name}]: [missing] of [{kind}] with [{given}] is not supported")
+    return found
+
+
 def _positive(given: object, name: str) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or given <= 0:
+    found = _number(given)
+    if found is None or found <= 0:
         raise QueryError(f"aggregation [{name}]: [interval] must be a number over 0")
-    return float(given)
+    return found
 
 
-def _size(given: object, name: str) -> int:
-    if isinstance(given, str) and given.isdigit():
+def _whole(what: str, given: object, name: str) -> int:
+    if isinstance(given, str) and given.isdecimal():
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MAX_BUCKETS:
-        raise QueryError(f"aggregation [{name}]: [size] must be a number from 0 to {MAX_BUCKETS}")
-    return given or 10
+        raise QueryError(f"aggregation [{name}]: [{what}] must be a number from 0 to {MAX_BUCKETS}")
+    return given

@@ -128,9 +128,10 @@ def metric_request(aggregation: Aggregation) -> dict[str, Any]:
         return {"terms": {"field": column, "size": MAX_DISTINCT}}
     if aggregation.kind == "value_count":
         return {"value_count": {"field": column}}
+    missing = {"missing": aggregation.settings["missing"]} if "missing" in aggregation.settings else {}
     if aggregation.kind == "extended_stats":
-        return {"extended_stats": {"field": column}}
-    return {"stats": {"field": column}}
+        return {"extended_stats": {"field": column, **missing}}
+    return {"stats": {"field": column, **missing}}
 
 
 def metric_state(aggregation: Aggregation, answer: dict[str, Any], count: int) -> State:

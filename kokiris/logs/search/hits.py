@@ -60,6 +60,8 @@ def find(days: Sequence[DayIndex], request: SearchRequest, now_us: int) -> tuple
     ordered = days if sort.descending else list(reversed(days))
     for day in overlapping(ordered, request.query):
         query = day.compile(request.query)
+        if request.last_sequence is not None:
+            query = together([query, day.compiler.integers("seq", None, request.last_sequence)])
         by = "k" if by_key else sort.name
         wanted_here = wanted and not (by_key and found.is_beyond(_extreme(day, descending=sort.descending)))
         if request.total and wanted_here and not request.search_after:

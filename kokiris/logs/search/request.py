@@ -49,6 +49,8 @@ class SearchRequest:
     fields: tuple[tuple[str, str], ...] = ()
     """(name or pattern, format)."""
     highlight: dict[str, Any] | None = None
+    last_sequence: int | None = None
+    """Entries that were acknowledged after the one with this number do not count."""
 
 
 def parse_search(body: object, context: Context) -> SearchRequest:
@@ -68,6 +70,9 @@ def parse_search(body: object, context: Context) -> SearchRequest:
             f"[{size + offset}]; go on with search_after"
         )
     sort = _sort(body.get("sort"))
+    if body.get("pit") and not (sort and sort[-1].by_arrival):
+        # as Elasticsearch does, so that pages neither lose nor repeat what is equal otherwise
+        sort = (*sort, SortField("_shard_doc", bool(sort) and sort[0].descending, by_arrival=True))
     after = body.get("search_after") or ()
     if after and (not isinstance(after, list) or not 1 <= len(after) <= max(1, len(sort))):
         raise QueryError(f"search_after must have {max(1, len(sort))} value(s), as the sort has")

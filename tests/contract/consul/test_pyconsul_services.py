@@ -333,3 +333,12 @@ def test_hash_blocking_on_an_agent_service(client: consul.Consul, api: Api) -> N
     timer.join()
     assert second.json()["Port"] == 2
     assert second.headers["X-Consul-ContentHash"] != digest
+
+
+def test_what_consul_answers_without_a_token(api: Api) -> None:
+    """Clients send none there; everything else stays closed."""
+    for path, wanted in (
+        ("status/leader", 200), ("status/peers", 200), ("catalog/datacenters", 200),
+        ("catalog/services", 403), ("agent/self", 403), ("kv/x", 403), ("health/state/any", 403),
+    ):  # fmt: skip
+        assert requests.get(f"{api.url}/v1/{path}", timeout=10).status_code == wanted, path

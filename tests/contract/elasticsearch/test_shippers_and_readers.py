@@ -8,6 +8,10 @@ import time
 from itertools import pairwise
 from typing import Any
 
+import pytest
+from yarl import URL
+
+from kokiris.logs.index.retention import Limits
 from kokiris.logs.times import iso
 from tests.engines.logs import TENANT, TOKEN, LogServer
 
@@ -175,3 +179,104 @@ async def test_a_gzip_bomb_is_refused(server: LogServer) -> None:
     bomb = gzip.compress(b" " * (80 * 1024 * 1024))
     status, answer, _ = await raw(server, "POST", "/_bulk", bomb, **{"Content-Encoding": "gzip"})
     assert (status, json.loads(answer)["error"]["type"]) == (413, "content_too_long_exception")
+
+
+async def test_a_refused_bulk_says_so_in_status_and_items(server: LogServer) -> None:
+    """Most shippers go by the status, rsyslog by the items: neither may take the entries for delivered or for bad."""
+    server.index.limits = Limits(min_free_bytes=1 << 60)
+    assert server.index.warning()
+    body = lines({"create": {"_index": "a", "_id": "1"}}, {"message": "x"}, {"index": {}}, {"message": "y"})
+    status, answer, _ = await raw(server, "POST", "/_bulk", body)
+    found = json.loads(answer)
+    assert (status, found["status"], found["errors"]) == (429, 429, True)
+    assert found["error"]["type"] == "es_rejected_execution_exception"
+    assert [(name, item["status"]) for one in found["items"] for name, item in one.items()] == [
+        ("create", 429),
+        ("index", 429),
+    ]
+    assert found["items"][0]["create"]["_id"] == "1"
+
+
+GRAFANA_METRICS: list[tuple[str, dict[str, Any], Any]] = [
+    ("avg", {"field": "latency", "missing": "0"}, {"value": 5.5}),
+    ("avg", {"field": "latency"}, {"value": 6.0}),
+    ("percentiles", {"field": "status", "percents": ["25", "50"]}, {"values": {"25.0": 200, "50.0": 200}}),
+    ("cardinality", {"field": "job", "precision_threshold": "100"}, {"value": 2}),
+    ("extended_stats", {"field": "latency", "sigma": "2"}, {"count": 11, "sum": 66.0}),
+]
+
+
+async def test_grafana_panels_send_numbers_as_texts(server: LogServer) -> None:
+    """Twelve entries of one minute, as a time series and a table of Grafana 10 and 11 ask for them."""
+    now_ms = time.time_ns() // 1_000_000 // 60_000 * 60_000
+    actions: list[Any] = []
+    for number in range(12):
+        measured = {"latency": number} if number else {}
+        entry = {"@timestamp": iso((now_ms + number) * 1000), "job": "shop" if number % 2 else "api", "status": 200}
+        actions += [{"create": {}}, {**entry, **measured}]
+    await raw(server, "POST", "/_bulk", lines(*actions))
+    await visible(server)
+    span = {"range": {"@timestamp": {"gte": now_ms - 60_000, "lte": now_ms + 60_000, "format": "epoch_millis"}}}
+    query = {"bool": {"filter": [span, {"query_string": {"analyze_wildcard": True, "query": "*"}}]}}
+    header = {"ignore_unavailable": True, "index": "logs-*", "search_type": "query_then_fetch"}
+    series = {
+        "date_histogram": {"field": "@timestamp", "fixed_interval": "60s", "min_doc_count": "1", "time_zone": "utc"}
+    }
+    asked: list[dict[str, Any]] = [
+        {"2": {**series, "aggs": {"1": {kind: settings}}}} for kind, settings, _ in GRAFANA_METRICS
+    ]
+    slowest = {"field": "job", "size": "10", "order": {"1[95]": "desc"}, "min_doc_count": "1"}
+    worst = {"1": {"percentiles": {"field": "latency", "percents": ["95"]}}}
+    asked.append({"3": {"terms": slowest, "aggs": worst}})
+    asked.append({"3": {"histogram": {"field": "latency", "interval": "6", "min_doc_count": "0"}}})
+    body = lines(*(part for aggs in asked for part in (header, {"size": 0, "query": query, "aggs": aggs})))
+    status, answer, _ = await raw(server, "POST", "/_msearch?max_concurrent_shard_requests=5", body)
+    found = json.loads(answer)["responses"]
+    assert (status, {one["status"] for one in found}) == (200, {200}), found
+    for one, (kind, _, wanted) in zip(found, GRAFANA_METRICS, strict=False):
+        (bucket,) = one["aggregations"]["2"]["buckets"]
+        assert bucket["doc_count"] == 12
+        for name, value in wanted.items():
+            assert bucket["1"][name] == pytest.approx(value, rel=0.02), kind
+    assert [bucket["key"] for bucket in found[-2]["aggregations"]["3"]["buckets"]] == ["shop", "api"]
+    assert [bucket["doc_count"] for bucket in found[-1]["aggregations"]["3"]["buckets"]] == [5, 6]
+
+
+async def test_numbers_that_are_none_are_named(server: LogServer) -> None:
+    for aggregation, named in (
+        ({"terms": {"field": "job", "min_doc_count": "many"}}, "min_doc_count"),
+        ({"percentiles": {"field": "status", "percents": ["most"]}}, "percents"),
+        ({"histogram": {"field": "status", "interval": "-1"}}, "interval"),
+        ({"avg": {"field": "status", "missing": "none"}}, "missing"),
+        ({"cardinality": {"field": "job", "missing": "none"}}, "missing"),
+    ):
+        status, found, _ = await server.call("POST", "/_search", {"size": 0, "aggs": {"a": aggregation}})
+        assert status == 400
+        assert named in found["error"]["reason"]
+
+
+async def test_patterns_of_data_streams_mean_every_day(server: LogServer) -> None:
+    """Elastic's own shippers write to `logs-<dataset>-<namespace>`, and readers look for that or for `logs-*-*`."""
+    now = iso(time.time_ns() // 1000)
+    body = lines({"create": {"_index": "logs-nginx-default"}}, {"@timestamp": now, "message": "x"})
+    await raw(server, "POST", "/_bulk", body)
+    await visible(server)
+    day = now[:10].replace("-", ".")
+    for pattern, wanted in (
+        ("logs-nginx-default", 1), ("logs-nginx-*", 1), ("logs-*-*", 1), ("logs-*", 1), ("filebeat-*", 1),
+        (f"logs-{day}", 1), (f"logs-{day[:4]}.*", 1), ("logs-2001.*", 0),
+    ):  # fmt: skip
+        status, found, _ = await server.call("GET", f"/{pattern}/_count")
+        assert (status, found["count"]) == (200, wanted), pattern
+    assert (await server.call("GET", "/logs-2001.01.01/_count"))[0] == 404
+
+
+async def test_logstash_makes_its_rollover_index(server: LogServer) -> None:
+    """With `ilm_enabled`, the first index has a name with date math, whose slash is escaped."""
+    assert (await server.call("HEAD", "/_alias/logstash"))[0] in {200, 404}
+    url = URL(f"{server.url}/%3Clogstash-%7Bnow%2Fd%7D-000001%3E", encoded=True)
+    async with server.session.put(
+        url, json={"aliases": {"logstash": {"is_write_index": True}}}, headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as answer:
+        assert answer.status == 200, await answer.text()
+        assert (await answer.json())["acknowledged"] is True

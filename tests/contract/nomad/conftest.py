@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
+import msgspec
 import nomad
 import pytest
 from aiohttp import web
@@ -133,3 +136,18 @@ def ask() -> Callable[..., Awaitable[Any]]:
         return await asyncio.to_thread(functools.partial(call, *positional, **named))
 
     return ask
+
+
+@pytest.fixture
+async def call(base: str, token: str) -> AsyncIterator[Callable[..., Awaitable[tuple[int, Any]]]]:
+    """One call of the API: (status, JSON or text)."""
+    async with aiohttp.ClientSession(headers={"X-Nomad-Token": token}) as session:
+
+        async def call(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+            data = msgspec.json.encode(body) if body is not None else None
+            async with session.request(method, base + path, data=data) as answer:
+                raw = await answer.read()
+                is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+                return answer.status, json.loads(raw) if is_json and raw else raw.decode()
+
+        yield call

@@ -6,8 +6,6 @@ import asyncio
 import json
 
 import aiohttp
-import msgspec
-import pytest
 
 from kokiris.orchestrator.model.job import Job
 from tests.orchestrator.core.bed import job_spec, until
@@ -17,20 +15,6 @@ def web_job(provider: str = "nomad", **changes) -> Job:
     job = job_spec(**changes)
     job.TaskGroups[0].Services[0].Provider = provider
     return job
-
-
-@pytest.fixture
-async def call(base, token):
-    async with aiohttp.ClientSession(headers={"X-Nomad-Token": token}) as session:
-
-        async def call(method: str, path: str, body=None) -> tuple[int, object]:
-            data = msgspec.json.encode(body) if body is not None else None
-            async with session.request(method, base + path, data=data) as answer:
-                raw = await answer.read()
-                is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-                return answer.status, json.loads(raw) if is_json else raw.decode()
-
-        yield call
 
 
 async def test_plan_shows_a_diff_and_what_it_would_do(call, worker):
