@@ -139,9 +139,14 @@ def test_from_file_and_router_to_search(roles: Roles) -> None:
     roles.start("server")
     roles.start("logs")
     roles.until(lambda: (answer := roles.ask("/_search")) is not None and answer.status_code == 200)
-    wrong = roles.ask("/_search", token="11111111-2222-3333-4444-555555555555")
-    assert wrong is not None
-    assert wrong.status_code == 401
+
+    def refused() -> bool:
+        """503 says that no server could be asked in time: the machine is busy."""
+        wrong = roles.ask("/_search", token="11111111-2222-3333-4444-555555555555")
+        assert wrong is None or wrong.status_code in {401, 503}
+        return wrong is not None and wrong.status_code == 401
+
+    roles.until(refused)
     log_file = place_alloc(roles.layout) / "httpd.stdout.0"
     with log_file.open("ab") as file:
         for number in range(200):
