@@ -12,7 +12,7 @@ import click
 
 from kokiris.cli.client import Client
 from kokiris.cli.flags import Command, Group, flag, value, values
-from kokiris.cli.output import as_json, note, pairs, say, table
+from kokiris.cli.output import ago, as_json, note, pairs, say, table, when
 from kokiris.cli.session import open_client
 from kokiris.kernel.clock import rfc3339, wall_ns
 from kokiris.kernel.errors import BadInput
@@ -256,14 +256,50 @@ def status_command(json: bool) -> None:
         return
     rules = ", ".join(f"{rule['Repository']} keeps {rule['KeepLast']}" for rule in found["Retention"])
     quota = size_text(found["QuotaBytes"]) if found["QuotaBytes"] else "none"
+    now_ns = wall_ns()
     rows = [
         ("Registry", found["Server"]),
         ("Stored", size_text(found["SizeBytes"])),
         ("Quota", quota),
         ("Retention", rules),
         ("Anonymous pull", ", ".join(found["AnonymousPull"])),
+        *schedule_rows(found, now_ns),
     ]
     say(pairs(rows))
+
+
+@registry_group.command(
+    "schedule", cls=Command,
+    examples="kokiris registry schedule\nkokiris registry schedule '30 3 * * *'\nkokiris registry schedule off",
+)  # fmt: skip
+@click.argument("cron", default="")
+def schedule_command(cron: str) -> None:
+    """Shows or sets when retention and garbage collection run by themselves: cron (UTC), @daily, @weekly, or "off"."""
+    registry = open_registry()
+    if cron:
+        registry.put("/api/v1/schedule", {"Schedule": "" if cron == "off" else cron})
+    say(pairs(schedule_rows(registry.get("/api/v1/settings").data, wall_ns())))
+
+
+def schedule_rows(found: dict[str, Any], now_ns: int) -> list[tuple[str, str]]:
+    """When the clean-up runs, and what came of the last. Pure."""
+    schedule = "off"
+    if found["Schedule"]:
+        to_come = found["NextCleanUp"]
+        schedule = f"{found['Schedule']} (UTC), next {when(to_come) if to_come else 'never'}"
+    return [("Clean-up", schedule), ("Last clean-up", last_cleanup_text(found["LastCleanUp"], now_ns))]
+
+
+def last_cleanup_text(last: dict[str, Any], now_ns: int) -> str:
+    """ "ok 3h ago: …", "FAILED 3h ago: why", "never". Pure."""
+    if not last["At"]:
+        return "never"
+    did = f"{last['TagsDeleted']} tags deleted, freed {size_text(last['BytesFreed'])} in {last['BlobsFreed']} blobs"
+    if last["Error"]:
+        return f"FAILED {ago(last['At'], now_ns)}: {last['Error']} ({did})"
+    if not last["EndedAt"]:
+        return f"begun {ago(last['At'], now_ns)}, and not ended"
+    return f"ok {ago(last['At'], now_ns)}: {did}"
 
 
 @registry_group.command("anonymous", cls=Command, examples="kokiris registry anonymous 'public/*'")

@@ -1,4 +1,4 @@
-"""Accounts, refresh tokens and settings in memory, fed by the store's watch; and the writes that change them."""
+"""Accounts, refresh tokens, settings and the last clean-up in memory, fed by the store's watch; and the writes that change them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kokiris.kernel.errors import BadInput, Busy, Conflict, NotFound
 from kokiris.kernel.ids import new_id
 from kokiris.kernel.keys import parts
 from kokiris.kernel.units import HOUR_NS
-from kokiris.registry.model import RESERVED_NAMES, Account, Grant, Keys, RefreshToken, Settings
+from kokiris.registry.model import RESERVED_NAMES, Account, CleanUp, Grant, Keys, RefreshToken, Settings
 from kokiris.store.contract import Condition, Event, Range, Store
 
 REFRESH_LIFE_NS = 90 * 24 * HOUR_NS
@@ -41,6 +41,7 @@ class Accounts:
         self.root = keys.root
         self.settings = Settings()
         self.settings_revision = 0
+        self.last_cleanup = CleanUp()
         self._now_ns = now_ns
         self._accounts: dict[str, Account] = {}
         self._refresh: dict[str, RefreshToken] = {}
@@ -52,6 +53,7 @@ class Accounts:
         self._refresh.clear()
         self._by_hash.clear()
         self.settings, self.settings_revision = Settings(), 0
+        self.last_cleanup = CleanUp()
         self.apply(
             snapshot.revision,
             [Event(item.key, item.value, item.create_revision, item.mod_revision) for item in snapshot.items],
@@ -69,6 +71,8 @@ class Accounts:
             elif kind == "settings":
                 self.settings = msgspec.msgpack.decode(event.value, type=Settings) if event.value else Settings()
                 self.settings_revision = event.mod_revision if event.value else 0
+            elif kind == "cleanup":
+                self.last_cleanup = msgspec.msgpack.decode(event.value, type=CleanUp) if event.value else CleanUp()
 
     def _apply_account(self, name: str, event: Event) -> None:
         if event.value is None:
@@ -197,6 +201,10 @@ class AccountWrites:
         key = self._keys.settings
         if not await self._commit([Condition(key, self._accounts.settings_revision)], {key: settings}):
             raise Busy("the registry's settings have just been changed by somebody else")
+
+    async def note_cleanup(self, cleanup: CleanUp) -> None:
+        """Takes the place of the one before."""
+        await self._commit([], {self._keys.cleanup: cleanup})
 
     def _existing(self, name: str) -> Account:
         account = self._accounts.get(name)

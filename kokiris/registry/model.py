@@ -18,6 +18,8 @@ RESERVED_NAMES = frozenset({TOKEN_USER, NODE_USER, "anonymous"})
 
 ACTIONS = ("pull", "push", "delete")
 
+DEFAULT_SCHEDULE = "@daily"
+
 
 class Grant(msgspec.Struct, kw_only=True, frozen=True):
     """Rights on the repositories that `Repository` matches: "*" is any text without "/", "**" any text."""
@@ -73,6 +75,24 @@ class Settings(msgspec.Struct, kw_only=True):
     Retention: list[RetentionRule] = msgspec.field(default_factory=list)
     AnonymousPull: list[str] = msgspec.field(default_factory=list)
     """Patterns of repositories that anybody may pull from."""
+    Schedule: str = DEFAULT_SCHEDULE
+    """Cron, UTC, of the clean-up; "": it does not run by itself."""
+    ScheduledFrom: int = 0
+    """Unix ns; when the schedule was set; 0: never changed."""
+
+
+class CleanUp(msgspec.Struct, kw_only=True):
+    """A scheduled run of retention and garbage collection, and what came of it."""
+
+    At: int = 0
+    """Unix ns; when it began; 0: there was none yet."""
+    EndedAt: int = 0
+    """Unix ns; 0 while it runs, and for ever if the server ended under way."""
+    TagsDeleted: int = 0
+    BlobsFreed: int = 0
+    BytesFreed: int = 0
+    Error: str = ""
+    """Why it did not finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +117,8 @@ class Keys:
     def settings(self) -> bytes:
         """`Settings`."""
         return key(self.client, "registry", "settings", "all")
+
+    @property
+    def cleanup(self) -> bytes:
+        """`CleanUp`: the last one."""
+        return key(self.client, "registry", "cleanup", "last")

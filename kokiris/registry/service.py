@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from kokiris.http.tokens import Authenticator
+from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.errors import BadInput, NotFound
+from kokiris.kernel.schedule import parse_schedule
 from kokiris.orchestrator.model.job import Job
 from kokiris.registry.accounts import Accounts, AccountWrites
 from kokiris.registry.collect import Collected, Collector, delete_tag
@@ -125,6 +127,13 @@ class RegistryService:
         for pattern in patterns:
             check_pattern(pattern)
         await self.writes.set_settings(msgspec.structs.replace(self.accounts.settings, AnonymousPull=patterns))
+
+    async def set_schedule(self, schedule: str) -> None:
+        """When the clean-up runs: cron, UTC; "": never by itself. Raises BadInput."""
+        if schedule:
+            parse_schedule(schedule)
+        settings = msgspec.structs.replace(self.accounts.settings, Schedule=schedule, ScheduledFrom=wall_ns())
+        await self.writes.set_settings(settings)
 
     async def run_retention(self, *, dry_run: bool) -> list[str]:
         """Deletes surplus tags; "repository:tag" of each."""

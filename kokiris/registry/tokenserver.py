@@ -91,7 +91,15 @@ class TokenServer:
     @property
     def enabled(self) -> bool:
         """Whether there is a registry to issue tokens for."""
-        return (self._keys.folder / "current").exists()
+        return self.enabled_at_ns > 0
+
+    @property
+    def enabled_at_ns(self) -> int:
+        """Since when this node has signed for a registry (Unix ns): the age of its present key; 0: it does not."""
+        try:
+            return (self._keys.folder / "current").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def anonymous(self) -> Identity:
         """Whoever gives no credentials: pulls where it is configured, nothing else."""

@@ -43,6 +43,7 @@ from kokiris.orchestrator.state import State
 from kokiris.registry.accounts import Accounts
 from kokiris.registry.api.app import make_registry_app
 from kokiris.registry.api.node import NodeCredential
+from kokiris.registry.cleanup import CleanUps
 from kokiris.registry.layout import RegistryLayout, issuer, server_address
 from kokiris.registry.model import Keys as RegistryKeys
 from kokiris.registry.service import RegistryService
@@ -104,7 +105,8 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         gc.freeze()  # what has been loaded stays: later collections need not look at it
         log.info("server of %s ready", config.name)
         renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
-        await _until(stop, leading, asyncio.ensure_future(renewed), *(follower.failed for follower in views.followers))
+        cleaned = asyncio.ensure_future(CleanUps(views.registry).run_schedule())
+        await _until(stop, leading, asyncio.ensure_future(renewed), cleaned, *(follower.failed for follower in views.followers))
 
 
 async def _stop_all(servers: list[HttpServer]) -> None:

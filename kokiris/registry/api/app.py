@@ -26,5 +26,6 @@ def make_registry_app(service: RegistryService) -> App:
     app.add_route("/api/v1/quota", management.Quota(service))
     app.add_route("/api/v1/anonymous", management.Anonymous(service))
     app.add_route("/api/v1/retention", management.Retention(service))
+    app.add_route("/api/v1/schedule", management.Schedule(service))
     app.add_route("/api/v1/gc", management.Garbage(service))
     return app

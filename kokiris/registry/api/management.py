@@ -7,9 +7,10 @@ import msgspec
 
 from kokiris.http.app import read_json, send_json
 from kokiris.http.tokens import require_management
-from kokiris.kernel.clock import parse_rfc3339_ns, rfc3339
+from kokiris.kernel.clock import parse_rfc3339_ns, rfc3339, wall_ns
 from kokiris.kernel.errors import BadInput
-from kokiris.registry.model import Account, Grant, RetentionRule
+from kokiris.registry.cleanup import next_cleanup_ns
+from kokiris.registry.model import Account, CleanUp, Grant, RetentionRule
 from kokiris.registry.scopes import parse_grant
 from kokiris.registry.service import RegistryService
 
@@ -49,6 +50,16 @@ class SettingsAnswer(msgspec.Struct, kw_only=True):
     QuotaBytes: int
     Retention: list[RetentionRule]
     AnonymousPull: list[str]
+    Schedule: str
+    NextCleanUp: int
+    """Unix ns; 0: none is to come."""
+    LastCleanUp: CleanUp
+
+
+class ScheduleRequest(msgspec.Struct, kw_only=True):
+    """`Schedule` as cron's five fields, UTC; "": no clean-up by itself."""
+
+    Schedule: str
 
 
 class QuotaRequest(msgspec.Struct, kw_only=True):
@@ -152,6 +163,11 @@ class Settings(_Guarded):
             QuotaBytes=settings.QuotaBytes,
             Retention=settings.Retention,
             AnonymousPull=settings.AnonymousPull,
+            Schedule=settings.Schedule,
+            NextCleanUp=next_cleanup_ns(
+                settings, service.accounts.last_cleanup, enabled_at_ns=service.tokens.enabled_at_ns, now_ns=wall_ns()
+            ),
+            LastCleanUp=service.accounts.last_cleanup,
         )
         send_json(req, resp, answer)
 
@@ -191,6 +207,16 @@ class Retention(_Guarded):
         service = self._check(req)
         wanted = await read_json(req, RunRequest)
         send_json(req, resp, {"Deleted": await service.run_retention(dry_run=wanted.DryRun)})
+
+
+class Schedule(_Guarded):
+    """`/api/v1/schedule`."""
+
+    async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Sets when the clean-up runs."""
+        service = self._check(req)
+        await service.set_schedule((await read_json(req, ScheduleRequest)).Schedule)
+        send_json(req, resp, {})
 
 
 class Garbage(_Guarded):
