@@ -16,7 +16,7 @@ from kokiris.cli.output import ago, as_json, note, pairs, say, table, when
 from kokiris.cli.session import open_client
 from kokiris.kernel.clock import rfc3339, wall_ns
 from kokiris.kernel.errors import BadInput
-from kokiris.kernel.units import HOUR_NS, SECOND_NS, parse_duration_ns
+from kokiris.kernel.units import HOUR_NS, SECOND_NS, format_size, parse_duration_ns
 
 ADDRESS_VARIABLE = "KOKIRIS_REGISTRY_ADDR"
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -93,16 +93,6 @@ def parse_size(text: str) -> int:
     if not 0 <= size < 2**62:
         raise BadInput(f'"{text}" is not a size that can be stored', next_step="Use 0 for no quota.")
     return int(size)
-
-
-def size_text(size_bytes: int) -> str:
-    """Three digits or so and a decimal unit. Pure."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _add(name: str, kind: str, scopes: tuple[str, ...], expires: str) -> None:
@@ -197,9 +187,9 @@ def repository_table(repositories: list[dict[str, Any]]) -> str:
         for tag in one["Tags"]:
             digest = tag["Digest"].partition(":")[2][:12]
             used = ", ".join(tag["UsedBy"])
-            rows.append((one["Name"], tag["Tag"], digest, size_text(tag["SizeBytes"]), tag["PushedAt"][:19], used))
+            rows.append((one["Name"], tag["Tag"], digest, format_size(tag["SizeBytes"]), tag["PushedAt"][:19], used))
         if not one["Tags"]:
-            rows.append((one["Name"], "", "", size_text(one["SizeBytes"]), "", ""))
+            rows.append((one["Name"], "", "", format_size(one["SizeBytes"]), "", ""))
     return table(rows)
 
 
@@ -243,7 +233,7 @@ def quota_set_command(size: str) -> None:
     """Sets how much may be stored; 0 for no limit. Over it, pushes are refused and pulls go on."""
     quota = parse_size(size)
     open_registry().put("/api/v1/quota", {"QuotaBytes": quota})
-    say(f"quota: {size_text(quota)}" if quota else "no quota")
+    say(f"quota: {format_size(quota)}" if quota else "no quota")
 
 
 @registry_group.command("status", cls=Command, examples="kokiris registry status")
@@ -255,11 +245,11 @@ def status_command(json: bool) -> None:
         as_json(found)
         return
     rules = ", ".join(f"{rule['Repository']} keeps {rule['KeepLast']}" for rule in found["Retention"])
-    quota = size_text(found["QuotaBytes"]) if found["QuotaBytes"] else "none"
+    quota = format_size(found["QuotaBytes"]) if found["QuotaBytes"] else "none"
     now_ns = wall_ns()
     rows = [
         ("Registry", found["Server"]),
-        ("Stored", size_text(found["SizeBytes"])),
+        ("Stored", format_size(found["SizeBytes"])),
         ("Quota", quota),
         ("Retention", rules),
         ("Anonymous pull", ", ".join(found["AnonymousPull"])),
@@ -294,7 +284,7 @@ def last_cleanup_text(last: dict[str, Any], now_ns: int) -> str:
     """ "ok 3h ago: …", "FAILED 3h ago: why", "never". Pure."""
     if not last["At"]:
         return "never"
-    did = f"{last['TagsDeleted']} tags deleted, freed {size_text(last['BytesFreed'])} in {last['BlobsFreed']} blobs"
+    did = f"{last['TagsDeleted']} tags deleted, freed {format_size(last['BytesFreed'])} in {last['BlobsFreed']} blobs"
     if last["Error"]:
         return f"FAILED {ago(last['At'], now_ns)}: {last['Error']} ({did})"
     if not last["EndedAt"]:
@@ -329,7 +319,7 @@ def collected_text(found: dict[str, Any]) -> str:
     """What a run did. Pure."""
     would = "would free" if found["dry_run"] else "freed"
     return (
-        f"{would} {size_text(found['size_bytes'])}: {found['blobs']} blobs; {found['manifests']} manifests, "
+        f"{would} {format_size(found['size_bytes'])}: {found['blobs']} blobs; {found['manifests']} manifests, "
         f"{found['layers']} links to layers, {found['uploads']} unfinished uploads, "
         f"{found['repositories']} empty repositories"
     )

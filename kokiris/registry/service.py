@@ -13,6 +13,7 @@ from kokiris.http.tokens import Authenticator
 from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.errors import BadInput, NotFound
 from kokiris.kernel.schedule import parse_schedule
+from kokiris.kernel.units import format_size
 from kokiris.orchestrator.model.job import Job
 from kokiris.registry.accounts import Accounts, AccountWrites
 from kokiris.registry.collect import Collected, Collector, delete_tag
@@ -23,7 +24,7 @@ from kokiris.registry.retention import tags_to_delete
 from kokiris.registry.scopes import check_pattern, is_repository
 from kokiris.registry.signing import SigningKeys
 from kokiris.registry.storage import read_size_bytes, read_storage, tag_path
-from kokiris.registry.tokenserver import Issuing, TokenServer
+from kokiris.registry.tokenserver import Issuing, Room, TokenServer
 from kokiris.store.contract import Store
 
 MEASURE_EVERY_S = 5.0
@@ -63,7 +64,7 @@ class RegistryService:
             writes=self.writes,
             infra_tokens=infra_tokens,
             token_lives=token_lives,
-            quota=self.quota_reached,
+            quota=self.room,
         )
 
     def users(self) -> dict[ImageName, list[str]]:
@@ -79,15 +80,17 @@ class RegistryService:
                 self._measured = (time.monotonic(), size)
             return size
 
-    async def quota_reached(self) -> str:
-        """Why nothing may be pushed now; "" when there is room."""
-        quota = self.accounts.settings.QuotaBytes
-        if not quota:
-            return ""
-        size = await self.size_bytes()
-        if size < quota:
-            return ""
-        return f'the registry of client "{self._client}" is full: {size} bytes are stored, its quota is {quota} bytes'
+    async def room(self) -> Room:
+        """Whether there is a quota, and whether it is reached."""
+        quota_bytes = self.accounts.settings.QuotaBytes
+        if not quota_bytes:
+            return Room()
+        size_bytes = await self.size_bytes()
+        if size_bytes < quota_bytes:
+            return Room(limited=True)
+        stored, quota = format_size(size_bytes), format_size(quota_bytes)
+        refusal = f'the registry of client "{self._client}" is full: {stored} are stored, its quota is {quota}'
+        return Room(limited=True, refusal=refusal)
 
     async def repositories(self) -> list[RepositoryEntry]:
         """All, by name."""

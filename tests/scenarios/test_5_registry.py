@@ -141,7 +141,7 @@ def test_quota_retention_and_garbage(infra: Infra, registry: str) -> None:
         docker(infra, "dave", "tag", site_image(), f"{registry}/keep/over:1")
         refused = docker(infra, "dave", "push", f"{registry}/keep/over:1", check=False)
         assert refused.returncode != 0
-        assert "quota is 10 bytes" in refused.stderr
+        assert "quota is 10 B" in refused.stderr
     finally:
         infra.kokiris("registry", "quota", "set", "0")
     assert "would free" in infra.kokiris("registry", "gc", "-dry-run", "-grace", "0s").stdout

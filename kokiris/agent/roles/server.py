@@ -106,7 +106,9 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         log.info("server of %s ready", config.name)
         renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
         cleaned = asyncio.ensure_future(CleanUps(views.registry).run_schedule())
-        await _until(stop, leading, asyncio.ensure_future(renewed), cleaned, *(follower.failed for follower in views.followers))
+        await _until(
+            stop, leading, asyncio.ensure_future(renewed), cleaned, *(follower.failed for follower in views.followers)
+        )
 
 
 async def _stop_all(servers: list[HttpServer]) -> None:
