@@ -1,4 +1,4 @@
-"""Accounts, logins, settings, the last clean-up in memory, fed by the store's watch; and the writes that change them."""
+"""Accounts, logins, settings, last clean-up in memory, fed by the store's watch; and the writes that change them."""
 
 from __future__ import annotations
 

@@ -17,13 +17,21 @@ from kokiris.kernel.units import format_size
 from kokiris.orchestrator.model.job import Job
 from kokiris.registry.accounts import Accounts, AccountWrites
 from kokiris.registry.collect import Collected, Collector, delete_tag
-from kokiris.registry.images import ImageName, users_of_images
+from kokiris.registry.images import (
+    DockerTask,
+    ImageName,
+    docker_tasks,
+    is_digest,
+    name_problem,
+    parse_image,
+    users_of_images,
+)
 from kokiris.registry.listing import RepositoryEntry, list_repositories, pinned_digests, used_by
 from kokiris.registry.model import RetentionRule
 from kokiris.registry.retention import tags_to_delete
 from kokiris.registry.scopes import check_pattern, is_repository
 from kokiris.registry.signing import SigningKeys
-from kokiris.registry.storage import read_size_bytes, read_storage, tag_path
+from kokiris.registry.storage import manifest_link, read_size_bytes, read_storage, tag_path
 from kokiris.registry.tokenserver import Issuing, Room, TokenServer
 from kokiris.store.contract import Store
 
@@ -169,21 +177,34 @@ class RegistryService:
         self._measured = (0.0, 0)
         return done
 
-    def missing_images(self, job: Job) -> list[str]:
-        """Sentences on images of our registry that a job names and that are not there: for its plan."""
+    def image_warnings(self, job: Job) -> list[str]:
+        """Sentences for a job's plan: images that cannot be pulled, as far as it can be known here."""
         found = []
-        if not self.tokens.enabled:
-            return []
-        for image in sorted(users_of_images([job], self.server), key=str):
-            wanted = f"{self.server}/{image.repository}" + (f":{image.tag}" if image.tag else "")
-            if image.digest:
-                continue  # a manifest by digest may also come from an index: the pull will tell
-            if is_repository(image.repository) and _is_tag(image.tag):
-                link = tag_path(self._storage, image.repository, image.tag) / "current" / "link"
-                if link.exists():
-                    continue
-            found.append(f"image {wanted} is not in the registry {self.server}: push it before the job runs")
+        for task in docker_tasks(job):
+            problem = name_problem(task.image) or self._pull_problem(task)
+            if problem:
+                found.append(f'task "{task.name}": image {task.image[:300]} {problem}')
         return found
+
+    def _pull_problem(self, task: DockerTask) -> str:
+        image = parse_image(task.image, self.server)
+        if image is None:
+            return ""
+        if not self.tokens.enabled:
+            return f"is of {self.server}, which is not enabled here: `kokiris addon enable registry`"
+        if not self._has(image):
+            return f"is not in the registry {self.server}: push it before the job runs"
+        if task.username and not self.tokens.may_pull(task.username, task.password, image.repository):
+            return f'may not be pulled from {self.server} with the `auth` of user "{task.username[:64]}"'
+        return ""
+
+    def _has(self, image: ImageName) -> bool:
+        if not is_repository(image.repository):
+            return False
+        if image.digest:
+            return is_digest(image.digest) and manifest_link(self._storage, image.repository, image.digest).exists()
+        tag = tag_path(self._storage, image.repository, image.tag)
+        return _is_tag(image.tag) and (tag / "current" / "link").exists()
 
 
 def _is_tag(tag: str) -> bool:

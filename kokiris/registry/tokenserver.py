@@ -135,6 +135,13 @@ class TokenServer:
             raise LoginRefused("unauthorized: incorrect username or password")
         return Identity(account.Name, Rights(tuple(account.Grants)), account.SecretSHA256)
 
+    def may_pull(self, name: str, secret: str, repository: str) -> bool:
+        """Whether somebody who logs in so may pull from a repository."""
+        try:
+            return "pull" in self.by_password(name, secret).rights.on(repository)
+        except LoginRefused:
+            return False
+
     def by_refresh_token(self, secret: str) -> Identity:
         """Raises LoginRefused."""
         token = self._accounts.refresh_token(secret)

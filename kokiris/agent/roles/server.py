@@ -216,7 +216,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         tokens=views.tokens,
         identity=identity,
         variable_store=views.variables,
-        tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.missing_images(job)],
+        tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.image_warnings(job)],
     )
     add_database_routes(nomad, views.databases, views.tokens)
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)

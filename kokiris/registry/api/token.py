@@ -111,9 +111,7 @@ def _refuse(resp: falcon.asgi.Response, error: KokirisError) -> None:
     if error.http_status == 401:
         resp.set_header("WWW-Authenticate", 'Basic realm="kokiris registry"')
     message = error.message.removeprefix("unauthorized: ")
-    details = error.message
+    details = message
     if error.http_status == 403:
         message = details = f"{message}. {error.next_step}"
-    resp.data = msgspec.json.encode(
-        {"errors": [{"code": error.code.upper(), "message": message}], "details": details}
-    )
+    resp.data = msgspec.json.encode({"errors": [{"code": error.code.upper(), "message": message}], "details": details})
