@@ -146,6 +146,9 @@ def test_quota_retention_and_garbage(infra: Infra, registry: str) -> None:
         infra.kokiris("registry", "quota", "set", "0")
     assert "would free" in infra.kokiris("registry", "gc", "-dry-run", "-grace", "0s").stdout
     assert "freed" in infra.kokiris("registry", "gc", "-grace", "0s").stdout
+    assert "@daily (UTC), next 2" in infra.kokiris("registry", "schedule").stdout
+    assert "30 3 * * 1 (UTC)" in infra.kokiris("registry", "schedule", "30 3 * * 1").stdout
+    assert "= off" in infra.kokiris("registry", "schedule", "off").stdout
     docker(infra, "dave", "rmi", f"{registry}/keep/app:3")
     docker(infra, "dave", "pull", f"{registry}/keep/app:3")
 
