@@ -1,7 +1,8 @@
 """The client's registry through the VIP (TLS, token authentication) against its container directly.
 
 Blobs of random bytes by `curl`, over plain HTTP from the container and over HTTPS from the VIP, turn about (dockerd
-speaks HTTP/1.1, others HTTP/2); then what a user sees of it: `docker push` and `docker pull`. Brings up a whole infra; run it through `make bench`.
+speaks HTTP/1.1, others HTTP/2); then what a user sees of it: `docker push` and `docker pull`. Brings up a whole infra;
+run it through `make bench`.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class _Door:
         """(seconds, Location) of one request."""
         form = "%{http_code} %{time_total} %header{location}"
         done = command(
-            ["curl", "-sS", self.protocol, "-o", "/dev/null", "-w", form, "-H", f"@{self.headers}", "--cacert", self.authority,
-             *options]
+            ["curl", "-sS", self.protocol, "-o", "/dev/null", "-w", form, "-H", f"@{self.headers}",
+             "--cacert", self.authority, *options]
         ).stdout.split(" ")  # fmt: skip
         assert done[0].startswith("2"), done
         return float(done[1]), done[2]
