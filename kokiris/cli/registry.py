@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import click
+import msgspec
 
 from kokiris.cli.client import Client
 from kokiris.cli.flags import Command, Group, flag, value, values
@@ -16,7 +18,9 @@ from kokiris.cli.output import ago, as_json, note, pairs, say, table, when
 from kokiris.cli.session import open_client
 from kokiris.kernel.clock import rfc3339, wall_ns
 from kokiris.kernel.errors import BadInput
+from kokiris.kernel.files import write_secret
 from kokiris.kernel.units import HOUR_NS, SECOND_NS, format_size, parse_duration_ns
+from kokiris.registry.sharing import Share
 
 ADDRESS_VARIABLE = "KOKIRIS_REGISTRY_ADDR"
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -254,8 +258,42 @@ def status_command(json: bool) -> None:
         ("Retention", rules),
         ("Anonymous pull", ", ".join(found["AnonymousPull"])),
         *schedule_rows(found, now_ns),
+        *(("Used by", sharing_text(one, now_ns)) for one in found["SharedWith"]),
     ]
     say(pairs(rows))
+
+
+def sharing_text(one: dict[str, Any], now_ns: int) -> str:
+    """ "rec2 (3 images, said 12s ago)". Pure."""
+    said = (
+        f"{one['Images']} images, said {ago(one['ReportedAt'], now_ns)}"
+        if one["ReportedAt"]
+        else "has said nothing yet"
+    )
+    return f"{one['Name']} ({said})"
+
+
+@registry_group.command(
+    "share", cls=Command,
+    examples="kokiris registry share rec2 -o rec2-registry.json\nkokiris up -infra rec2 -registry rec2-registry.json",
+)  # fmt: skip
+@click.argument("infra")
+@value("o", "The file, with a secret in it (0600).", metavar="FILE")
+def share_command(infra: str, o: str) -> None:
+    """Lets another infra of the client use this registry: its nodes pull, and what its jobs use stays.
+
+    `registry user remove INFRA` ends it."""
+    if not o:
+        raise BadInput("the file is missing", next_step="Say where the account goes: -o rec2-registry.json")
+    registry = open_registry()
+    authority = Path(registry.endpoint.ca_file).read_text() if registry.endpoint.ca_file else ""
+    if not authority:
+        raise BadInput("NOMAD_CACERT is not set", next_step='Run `eval "$(kokiris env)"`.')
+    body = {"Name": infra, "Kind": "infra", "Scopes": ["**:pull"], "ExpirationTime": ""}
+    made = registry.request("POST", "/api/v1/accounts", None, body).data
+    share = Share(Server=made["Server"], Authority=authority, Account=made["Name"], Secret=made["Secret"])
+    write_secret(Path(o), msgspec.json.encode(share))
+    say(f"{o}: take it to the node of {infra}, run `kokiris up -infra {infra} -registry {o}`, then delete it")
 
 
 @registry_group.command(

@@ -34,7 +34,7 @@ class Account(msgspec.Struct, kw_only=True):
 
     Name: str
     Kind: str
-    """user or robot."""
+    """user, robot, or infra: another infra of the client that uses this registry."""
     SecretSHA256: str
     """Hex. Secrets are 256 random bits, so that one round of SHA-256 cannot be searched."""
     Grants: list[Grant] = msgspec.field(default_factory=list)
@@ -95,6 +95,25 @@ class CleanUp(msgspec.Struct, kw_only=True):
     """Why it did not finish."""
 
 
+class UsedImage(msgspec.Struct, kw_only=True, frozen=True):
+    """An image of the registry that jobs of another infra name."""
+
+    Repository: str
+    Tag: str = ""
+    Digest: str = ""
+    Jobs: list[str] = msgspec.field(default_factory=list)
+    """namespace/job."""
+
+
+class Use(msgspec.Struct, kw_only=True):
+    """What another infra last said it uses. It holds for as long as its account exists: an infra that is silent may
+    still run all that."""
+
+    At: int = 0
+    """Unix ns."""
+    Images: list[UsedImage] = msgspec.field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The key of every stored object of the registry."""
@@ -112,6 +131,10 @@ class Keys:
     def refresh(self, token_id: str) -> bytes:
         """`RefreshToken`."""
         return key(self.client, "registry", "refresh", token_id)
+
+    def use(self, account: str) -> bytes:
+        """`Use`, by the infra's account."""
+        return key(self.client, "registry", "use", account)
 
     @property
     def settings(self) -> bytes:

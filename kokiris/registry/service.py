@@ -11,7 +11,7 @@ import msgspec
 
 from kokiris.http.tokens import Authenticator
 from kokiris.kernel.clock import wall_ns
-from kokiris.kernel.errors import BadInput, NotFound
+from kokiris.kernel.errors import BadInput, Forbidden, NotFound
 from kokiris.kernel.schedule import parse_schedule
 from kokiris.kernel.units import format_size
 from kokiris.orchestrator.model.job import Job
@@ -27,9 +27,11 @@ from kokiris.registry.images import (
     users_of_images,
 )
 from kokiris.registry.listing import RepositoryEntry, list_repositories, pinned_digests, used_by
-from kokiris.registry.model import RetentionRule
+from kokiris.registry.model import Account, RetentionRule, Use, UsedImage
 from kokiris.registry.retention import tags_to_delete
 from kokiris.registry.scopes import check_pattern, is_repository
+from kokiris.registry.shared import SharedRegistry
+from kokiris.registry.sharing import Share
 from kokiris.registry.signing import SigningKeys
 from kokiris.registry.storage import manifest_link, read_size_bytes, read_storage, tag_path
 from kokiris.registry.tokenserver import Issuing, Room, TokenServer
@@ -56,13 +58,16 @@ class RegistryService:
         infra_tokens: Authenticator,
         token_lives: Callable[[str], bool],
         jobs: Callable[[], Iterable[Job]],
+        share: Share | None = None,
     ) -> None:
+        """`share`: the registry is another infra's; then there is nothing here but the right to pull from it."""
         self._client, self._storage, self._jobs = client, storage, jobs
         self.server = issuing.service
         self.accounts = accounts
         self.writes = AccountWrites(store, accounts, wait_for)
         self.collector = Collector(storage)
         self.infra_tokens = infra_tokens
+        self.shared = SharedRegistry(share, self._own_users) if share is not None else None
         self._measured = (0.0, 0)
         self._measuring = asyncio.Lock()
         self.tokens = TokenServer(
@@ -75,9 +80,33 @@ class RegistryService:
             quota=self.room,
         )
 
-    def users(self) -> dict[ImageName, list[str]]:
-        """Image → jobs that use it."""
+    def _own_users(self) -> dict[ImageName, list[str]]:
         return users_of_images(self._jobs(), self.server)
+
+    def users(self) -> dict[ImageName, list[str]]:
+        """Image → jobs that use it: "namespace/job", and "infra: namespace/job" of other infras."""
+        found = self._own_users()
+        for infra, use in sorted(self.accounts.uses.items()):
+            for one in use.Images:
+                image = ImageName(one.Repository, one.Tag, one.Digest)
+                found.setdefault(image, []).extend(f"{infra}: {job}" for job in one.Jobs)
+        return found
+
+    async def note_use(self, account: Account, images: list[UsedImage]) -> None:
+        """What another infra uses from now on. Raises Forbidden for an account that is no infra's."""
+        if account.Kind != "infra":
+            raise Forbidden(
+                f'account "{account.Name}" is of kind {account.Kind}: only infras say what they use',
+                next_step="Use an account made by `kokiris registry share`.",
+            )
+        await self.writes.note_use(account, Use(At=wall_ns(), Images=images))
+
+    async def node_token(self, repository: str) -> str:
+        """For a node of this infra to pull one repository. Raises Unavailable when there is no registry, or when the
+        infra that holds it does not answer."""
+        if self.shared is not None:
+            return await self.shared.pull_token(repository)
+        return self.tokens.node_token(repository)
 
     async def size_bytes(self) -> int:
         """What is stored, measured at most `MEASURE_EVERY_S` ago; unfinished uploads count."""
@@ -188,7 +217,7 @@ class RegistryService:
 
     def _pull_problem(self, task: DockerTask) -> str:
         image = parse_image(task.image, self.server)
-        if image is None:
+        if image is None or self.shared is not None:
             return ""
         if not self.tokens.enabled:
             return f"is of {self.server}, which is not enabled here: `kokiris addon enable registry`"

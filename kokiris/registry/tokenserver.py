@@ -62,6 +62,7 @@ class Identity:
     subject: str
     rights: Rights
     proof_sha256: str = ""
+    pull_life_s: int = TOKEN_LIFE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ class TokenServer:
         account = self._accounts.authenticate(name, secret)
         if account is None:
             raise LoginRefused("unauthorized: incorrect username or password")
-        return Identity(account.Name, Rights(tuple(account.Grants)), account.SecretSHA256)
+        life_s = NODE_TOKEN_LIFE_S if account.Kind == "infra" else TOKEN_LIFE_S  # handed on to a node of it
+        return Identity(account.Name, Rights(tuple(account.Grants)), account.SecretSHA256, life_s)
 
     def may_pull(self, name: str, secret: str, repository: str) -> bool:
         """Whether somebody who logs in so may pull from a repository."""
@@ -172,7 +174,8 @@ class TokenServer:
             if any("push" in scope.actions for scope in granted(identity.rights, without_action(scopes, "*"))):
                 raise PushRefused(room.refusal)
             access = without_action(access, "push")
-        life_s, renew_s = (LIMITED_LIFE_S, LIMITED_RENEW_S) if room.limited else (TOKEN_LIFE_S, TOKEN_LIFE_S)
+        life_s = LIMITED_LIFE_S if room.limited else TOKEN_LIFE_S if pushes else identity.pull_life_s
+        renew_s = LIMITED_RENEW_S if room.limited else life_s
         token, now_ns = self._signed(identity.subject, access, life_s)
         refresh = ""
         if offline and identity.subject:

@@ -135,11 +135,12 @@ async def test_a_node_pulls_with_a_token_of_its_own(bed: Bed) -> None:
     status, _, _ = await bed.get("/v2/a/b/manifests/1", "a/b")
     assert status == 200
     token = bed.service.tokens.node_token("a/b")
-    assert await _pulls(bed, token, "a/b") == 200
-    assert await _pulls(bed, token, "a/c") == 401, "for that repository only"
+    assert await pulls(bed, token, "a/b") == 200
+    assert await pulls(bed, token, "a/c") == 401, "for that repository only"
 
 
-async def _pulls(bed: Bed, token: str, repository: str) -> int:
+async def pulls(bed: Bed, token: str, repository: str) -> int:
+    """The status of asking for a manifest with a token."""
     import aiohttp
 
     url = f"https://{bed.address}/v2/{repository}/manifests/1"
@@ -163,15 +164,15 @@ async def test_signing_keys_rotate_without_an_interruption(bed: Bed) -> None:
     bed.keys.add_key()
     bed.stop_registry()
     await bed.start_registry()
-    assert await _pulls(bed, old_token, "a/b") == 200
+    assert await pulls(bed, old_token, "a/b") == 200
     bed.keys.use_newest_key()
     new_token = bed.service.tokens.node_token("a/b")
-    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [200, 200]
+    assert [await pulls(bed, token, "a/b") for token in (old_token, new_token)] == [200, 200]
     assert (await bed.docker("pull", image, config="judy")).code == 0
     bed.keys.drop_old_keys()
     bed.stop_registry()
     await bed.start_registry()
-    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [401, 200]
+    assert [await pulls(bed, token, "a/b") for token in (old_token, new_token)] == [401, 200]
 
 
 async def test_logins_and_images_survive_a_restart(bed: Bed) -> None:
