@@ -58,9 +58,9 @@ class RegistryService:
         infra_tokens: Authenticator,
         token_lives: Callable[[str], bool],
         jobs: Callable[[], Iterable[Job]],
-        share: Share | None = None,
+        share: Callable[[], Share] | None = None,
     ) -> None:
-        """`share`: the registry is another infra's; then there is nothing here but the right to pull from it."""
+        """`share` reads the account for another infra's registry: then there is nothing here but the right to pull."""
         self._client, self._storage, self._jobs = client, storage, jobs
         self.server = issuing.service
         self.accounts = accounts

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 5.0
 REPEAT_S = 600.0
 """How long the same is not said again."""
-ANSWER_S = 15.0
+ANSWER_S = 4.0
+"""Two of them within what a node waits for its servers."""
 
 Users = Callable[[], Mapping[ImageName, Sequence[str]]]
 
@@ -33,11 +34,12 @@ class UseReport(msgspec.Struct, kw_only=True):
 
 
 class SharedRegistry:
-    """`users` tells which images jobs of this infra use. Raises Unavailable when the other infra does not answer, or
-    refuses."""
+    """`read` gives the present account, which may be replaced at any time; `users` the images that jobs of this infra
+    use. Raises Unavailable when the other infra does not answer, or refuses."""
 
-    def __init__(self, share: Share, users: Users) -> None:
-        self._share, self._users = share, users
+    def __init__(self, read: Callable[[], Share], users: Users) -> None:
+        self._read, self._users = read, users
+        self._share = read()
         self._session: aiohttp.ClientSession | None = None
         self._said: tuple[list[UsedImage], float] | None = None
         self._saying = asyncio.Lock()
@@ -45,8 +47,7 @@ class SharedRegistry:
     async def pull_token(self, repository: str) -> str:
         """For a node to pull one repository. That it is used has been said by then: it is not cleaned away."""
         await self.report()
-        server = self._share.Server
-        params = {"service": server, "scope": f"repository:{repository}:pull"}
+        params = {"service": self._share.Server, "scope": f"repository:{repository}:pull"}
         raw = await self._request("GET", "/token", params=params)
         return str(msgspec.json.decode(raw)["token"])
 
@@ -85,9 +86,12 @@ class SharedRegistry:
     async def _request(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> bytes:
+        client = await self._client()
         server = self._share.Server
         try:
-            async with self._client().request(method, f"https://{server}{path}", params=params, data=body) as answer:
+            async with client.request(
+                method, f"https://{server}{path}", params=params, data=body, allow_redirects=False
+            ) as answer:
                 raw = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(
@@ -102,11 +106,15 @@ class SharedRegistry:
             next_step=hint if answer.status in {401, 403} else None,
         )
 
-    def _client(self) -> aiohttp.ClientSession:
+    async def _client(self) -> aiohttp.ClientSession:
+        share = self._read()
+        if share != self._share:
+            await self.close()
+            self._share = share
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=self._share.Authority)),
-                auth=aiohttp.BasicAuth(self._share.Account, self._share.Secret),
+                headers={"Authorization": aiohttp.encode_basic_auth(self._share.Account, self._share.Secret)},
                 timeout=aiohttp.ClientTimeout(total=ANSWER_S),
             )
         return self._session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kokiris.kernel.errors import BadInput, Forbidden, Unavailable
@@ -30,23 +31,29 @@ def used() -> Used:
 
 
 @pytest.fixture
-async def rec2(bed: Bed, used: Used) -> AsyncIterator[SharedRegistry]:
+def shares() -> list[Share]:
+    """The last is the file's content."""
+    return []
+
+
+@pytest.fixture
+async def rec2(bed: Bed, used: Used, shares: list[Share]) -> AsyncIterator[SharedRegistry]:
     """The other infra's side; its authority is checked."""
     secret = await bed.writes.add("rec2", "infra", [parse_grant("**:pull")])
     authority = (bed.folder / "tls" / "ca.pem").read_text()
-    share = Share(Server=bed.address, Authority=authority, Account="rec2", Secret=secret)
-    registry = SharedRegistry(share, lambda: used)
+    shares.append(Share(Server=bed.address, Authority=authority, Account="rec2", Secret=secret))
+    registry = SharedRegistry(lambda: shares[-1], lambda: used)
     yield registry
     await registry.close()
 
 
-async def test_it_pulls_and_nothing_else(bed: Bed, rec2: SharedRegistry) -> None:
+async def test_it_pulls_and_nothing_else(bed: Bed, rec2: SharedRegistry, shares: list[Share]) -> None:
     await bed.login_user("rosa", "**:pull,push")
     assert (await bed.docker("push", bed.image("shop/web:1"), config="rosa")).code == 0
     token = await rec2.pull_token("shop/web")
     assert await pulls(bed, token, "shop/web") == 200
     assert await pulls(bed, token, "shop/other") == 401, "for that repository only"
-    identity = bed.service.tokens.by_password("rec2", rec2._share.Secret)
+    identity = bed.service.tokens.by_password("rec2", shares[-1].Secret)
     assert identity.pull_life_s == NODE_TOKEN_LIFE_S, "it lasts for a slow pull"
     assert identity.rights.on("shop/web") == {"pull"}
 
@@ -89,11 +96,13 @@ async def test_only_news_is_said(bed: Bed, rec2: SharedRegistry, used: Used) -> 
     assert bed.accounts.uses["rec2"].At >= first.At > SECOND_NS
 
 
-async def test_who_may_not_is_told_what_to_do(bed: Bed, rec2: SharedRegistry) -> None:
-    await bed.writes.rotate("rec2")
+async def test_who_may_not_is_told_what_to_do(bed: Bed, rec2: SharedRegistry, shares: list[Share]) -> None:
+    secret = await bed.writes.rotate("rec2")
     with pytest.raises(Unavailable, match="answers 401") as refused:
         await rec2.pull_token("shop/web")
     assert "kokiris registry share rec2" in refused.value.next_step
+    shares.append(msgspec.structs.replace(shares[-1], Secret=secret))
+    assert await rec2.pull_token("shop/web"), "a new file is taken in while it runs"
     await bed.writes.add("ci", "robot", [parse_grant("**:pull")])
     robot = bed.accounts.get("ci")
     assert robot is not None
@@ -105,7 +114,8 @@ async def test_an_authority_of_somebody_else_is_not_believed(bed: Bed, rec2: Sha
     from tests.engines.certificates import make_certificates
 
     other = make_certificates(bed.folder / "other-tls").ca.read_text()
-    mistaken = SharedRegistry(Share(Server=bed.address, Authority=other, Account="rec2", Secret="x"), dict)
+    share = Share(Server=bed.address, Authority=other, Account="rec2", Secret="x")
+    mistaken = SharedRegistry(lambda: share, dict)
     with pytest.raises(Unavailable, match="does not answer"):
         await mistaken.pull_token("shop/web")
     await mistaken.close()

@@ -23,6 +23,8 @@ from kokiris.worker.drivers.pull_advice import pull_advice
         ("busybox:1", 'Get "https://registry-1.docker.io/v2/": dial tcp: i/o timeout', False, "HOST/busybox:1"),
         ("r.x/a", "write /var/lib/docker/tmp/x: no space left on device", False, "Free space"),
         ("r.x/a", "not pulled within 300 s (image_pull_timeout)", False, "cannot reach r.x"),
+        ("r.x/a", "the servers gave no right to pull it: the client's registry r.x does not answer", False,
+         "kokiris registry status"),
         ("r.x/a", "something new", False, "Check the image's name and tag"),
     ],
 )  # fmt: skip

@@ -193,7 +193,7 @@ def _registry(
         infra_tokens=tokens,
         token_lives=lambda accessor_id: any(one.AccessorID == accessor_id for one in tokens.tokens()),
         jobs=jobs,
-        share=read_share(layout.registry_share) if config.registry.server else None,
+        share=(lambda: read_share(layout.registry_share)) if config.registry.server else None,
     )
     return service, follower
 

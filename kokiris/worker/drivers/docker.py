@@ -152,10 +152,9 @@ class DockerDriver:
         reference = text(setup.config, "image")
         try:
             return await self._node_auth(reference)
-        except Unavailable:
-            raise
         except KokirisError as error:
-            raise EngineError(f"the servers gave no right to pull it: {error.message}") from error
+            reason = ". ".join(error.message.rstrip(".\n").splitlines())
+            raise EngineError(f"the servers gave no right to pull it: {reason}") from error
 
     async def _load_archive(self, setup: TaskSetup) -> None:
         archive = text(setup.config, "load")

@@ -7,6 +7,7 @@ import re
 from kokiris.worker.drivers.engine import registry_of
 
 _ADVICE = (
+    (r"servers gave no right", "Look at `kokiris status`, and `kokiris registry status` where the registry is."),
     (r"invalid reference format", "Write [HOST[:PORT]/]REPOSITORY[:TAG], the repository in lower case."),
     (r"x509|certificate", "Put the authority of its certificate into {folder}/ca.crt on this node."),
     (r"server gave HTTP response to HTTPS client", "The registry speaks no TLS there: check its port."),
