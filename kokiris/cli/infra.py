@@ -11,7 +11,16 @@ import click
 from kokiris.cli.flags import Command, flag, value, values
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, heading, note, pairs, say, table
-from kokiris.infra.config import Config, DockerConfig, Layout, Ports, RegistryConfig, StoreConfig, load
+from kokiris.infra.config import (
+    Config,
+    DockerConfig,
+    Layout,
+    Ports,
+    RegistryConfig,
+    StoreConfig,
+    keep_operators_lines,
+    load,
+)
 from kokiris.kernel.errors import BadInput, RuleBroken
 from kokiris.registry.sharing import Share, read_share
 
@@ -86,8 +95,7 @@ def up_command(**given: Any) -> None:
         hosts_file="" if given["hosts_file"] == "none" else given["hosts_file"],
     )
     if Layout(config.data_dir).config.exists():
-        present = load(Layout(config.data_dir).config)
-        config.addons, config.registry = present.addons, present.registry  # the operator's own lines of the file
+        keep_operators_lines(config, load(Layout(config.data_dir).config))
     if share is not None:
         config.registry = RegistryConfig(server=share.Server)
     if config.ports.rpc != Ports().rpc:

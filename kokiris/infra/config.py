@@ -122,6 +122,11 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return self.registry.server or (host if self.ports.https == 443 else f"{host}:{self.ports.https}")
 
 
+def keep_operators_lines(config: Config, present: Config) -> None:
+    """Takes over from the present configuration what `up` has no option for: the operator's own lines of the file."""
+    config.addons, config.logs, config.registry = present.addons, present.logs, present.registry
+
+
 class Layout:
     """Every file of a node, below one data folder: nothing of ours lies elsewhere (but the hosts file's block)."""
 
