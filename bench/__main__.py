@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from bench.table import Report
 
-ALL = ("store", "placement", "api", "discovery", "edge", "deploy", "logs")
+ALL = ("store", "placement", "api", "discovery", "edge", "deploy", "logs", "registry")
 
 
 async def measure(names: list[str]) -> None:

@@ -10,19 +10,17 @@ import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import msgspec
 
+from bench.memory import idle_memory
 from bench.table import Report, Row, main, median_and_p99
-from kokiris.agent.processes import read_pid
 from tests.scenarios.infra import Infra, site_image
 from tests.scenarios.infra import run as command
 
 DEPLOYS = 9
 ROUTE_CHANGES = 150
-OURS = ("agent", "server", "worker", "edge", "dns")
 PORT = 18080
 
 
@@ -31,8 +29,7 @@ async def run(report: Report) -> None:
     report.progress("bringing an infra up")
     infra = await asyncio.to_thread(Infra.bring_up, "sqlite")
     try:
-        await asyncio.sleep(5)  # what idle means: nothing has been asked of it for a while
-        _memory(report, infra)
+        await idle_memory(report, infra)
         context = ssl.create_default_context(cafile=str(infra.layout.tls / "ca.pem"))
         connector = aiohttp.TCPConnector(ssl=context, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session:
@@ -40,18 +37,6 @@ async def run(report: Report) -> None:
             await _routing(report, infra, session)
     finally:
         await asyncio.to_thread(command, ["make", "down", "PURGE=1"])
-
-
-def _memory(report: Report, infra: Infra) -> None:
-    total_kb = 0
-    for name in OURS:
-        record = read_pid(infra.layout.run / f"{name}.pid")
-        assert record is not None, f"{name} does not run"
-        text = Path(f"/proc/{record.pid}/smaps_rollup").read_text()
-        pss_kb = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-        total_kb += pss_kb
-        report.add(Row(f"idle memory, {name}", pss_kb / 1024, "MB", conditions="PSS, one node, sample site runs"))
-    report.add(Row("idle memory, all our processes", total_kb / 1024, "MB", conditions="sum; aim < 200 MB"))
 
 
 async def _status(session: aiohttp.ClientSession, infra: Infra, host: str) -> int:

@@ -7,7 +7,7 @@ want=${1:-runtime}
 
 packages=(docker.io haproxy etcd-server iptables iproute2 curl busybox-static ca-certificates mmdebstrap)
 [ "$want" = dev ] && packages+=(etcd-client bind9-dnsutils dnsperf wrk openssl docker-registry mariadb-server-core mariadb-client chromium chromium-driver
-  rsyslog-elasticsearch libivykis0 libnet1 libpcre3 libwrap0 unbound dnsmasq-base python3-consul2)
+  rsyslog-elasticsearch libivykis0 libnet1 libpcre3 libwrap0 unbound dnsmasq-base python3-consul2 skopeo)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -33,7 +33,7 @@ def environment(config: Config, layout: Layout, secret: str) -> dict[str, str]:
         "CONSUL_HTTP_ADDR": door_address(config, config.addresses.consul),
         "CONSUL_HTTP_TOKEN": secret,
         "CONSUL_CACERT": ca_file,
-        "KOKIRIS_REGISTRY": door_address(config, config.addresses.registry).removeprefix("https://"),
+        "KOKIRIS_REGISTRY": config.registry_server,
     }
 
 
@@ -55,6 +55,16 @@ def make_operator_token(config: Config, layout: Layout, now_ns: int) -> bool:
     _write(layout.operator_file, environment(config, layout, token.secret) | {"NOMAD_NAMESPACE": PLATFORM})
     write_secret(layout.operator_hash, msgspec.json.encode(token.record))
     return True
+
+
+def rename_registry(config: Config, layout: Layout) -> None:
+    """Puts the present registry into token files that were written for another one."""
+    for path in (layout.token_file, layout.operator_file):
+        lines = path.read_text().splitlines(keepends=True)
+        line = f"export KOKIRIS_REGISTRY={shlex.quote(config.registry_server)}\n"
+        wanted = [line if one.startswith("export KOKIRIS_REGISTRY=") else one for one in lines]
+        if wanted != lines:
+            write_secret(path, "".join(wanted).encode())
 
 
 def _write(path: Path, variables: Mapping[str, str]) -> None:

@@ -36,6 +36,7 @@ def enable(add_on: AddOn, site: Site, probe: Probe) -> bool:
 
     Raises Conflict when what it requires is not enabled, Unavailable when it does not become healthy or answer.
     """
+    add_on.check(site)
     for name in add_on.requires:
         if job_of(site.api, name) is None:
             raise Conflict(

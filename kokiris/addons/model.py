@@ -82,9 +82,9 @@ def _no_host(addresses: Addresses) -> str:
 class AddOn:
     """One add-on: `platform/<name>.nomad.hcl`, its images, and what has to be done around the job.
 
-    `enable` is: requirements enabled → images present → `folders` made → `prepare` → job submitted (with the image
-    variables, `data`, and `variables`) → deployment healthy → `host` answers below 500 → `after`. Every hook must be
-    idempotent: `enable` is run again on every `make up`. A hook raises KokirisError to refuse, in words for the
+    `enable` is: `check` → requirements enabled → images present → `folders` made → `prepare` → job submitted (with the
+    image variables, `data`, and `variables`) → deployment healthy → `host` answers below 500 → `after`. Every hook must
+    be idempotent: `enable` is run again on every `make up`. A hook raises KokirisError to refuse, in words for the
     operator.
     """
 
@@ -103,6 +103,8 @@ class AddOn:
     folders: tuple[Folder, ...] = ()
     variables: Callable[[Site], Mapping[str, str]] = _no_variables
     """More variables of the job file. No secrets: a job can be read. Put those in a file below `data`, 0600."""
+    check: Callable[[Site], None] = _nothing
+    """First of all: raises KokirisError where the add-on may not be enabled."""
     prepare: Callable[[Site], None] = _nothing
     """Before the job is submitted: configuration and secret files below `data`, keys, certificates."""
     after: Callable[[Site], None] = _nothing

@@ -11,8 +11,18 @@ import click
 from kokiris.cli.flags import Command, flag, value, values
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, heading, note, pairs, say, table
-from kokiris.infra.config import Config, DockerConfig, Layout, Ports, StoreConfig, load
-from kokiris.kernel.errors import BadInput
+from kokiris.infra.config import (
+    Config,
+    DockerConfig,
+    Layout,
+    Ports,
+    RegistryConfig,
+    StoreConfig,
+    keep_operators_lines,
+    load,
+)
+from kokiris.kernel.errors import BadInput, RuleBroken
+from kokiris.registry.sharing import Share, read_share
 
 
 def parse_ports(given: tuple[str, ...]) -> Ports:
@@ -28,6 +38,18 @@ def parse_ports(given: tuple[str, ...]) -> Ports:
             raise BadInput(f'port "{one}": "{number}" is not a port', next_step="Write a number from 1 to 65535.")
         chosen[name] = int(number)
     return Ports(**chosen)
+
+
+def _share(file: str, client: str) -> Share | None:
+    if not file:
+        return None
+    share = read_share(Path(file))
+    if share.client != client:
+        raise RuleBroken(
+            f'{file} is for {share.Server}, the registry of client "{share.client}": infras share that of their client',
+            next_step=f'Use the file of an infra of client "{client}".',
+        )
+    return share
 
 
 @click.command(
@@ -47,6 +69,7 @@ def parse_ports(given: tuple[str, ...]) -> Ports:
 @value("docker-bridge", "Bridge of a dockerd that kokiris runs itself.", default="docker0", metavar="NAME")
 @value("docker-bridge-cidr", "Address and prefix of that bridge.", metavar="CIDR")
 @value("hosts-file", 'Where the names are written; "none" for nowhere.', default="/etc/hosts", metavar="PATH")
+@value("registry", "Use another infra's registry: a file made there by `kokiris registry share`.", metavar="FILE")
 @values("port", "Another port for a door: http=8080.", metavar="DOOR=PORT")
 def up_command(**given: Any) -> None:
     """Brings an infra up on this node. Run again, it changes nothing and says so."""
@@ -55,6 +78,7 @@ def up_command(**given: Any) -> None:
     from kokiris.kernel.names import parse_infra  # noqa: PLC0415 - as above
 
     parse_infra(given["client"], given["infra"])
+    share = _share(given["registry"], given["client"])
     data_dir = given["data_dir"] or str(data_dir_of(given["client"], given["infra"]))
     config = Config(
         client=given["client"],
@@ -71,10 +95,12 @@ def up_command(**given: Any) -> None:
         hosts_file="" if given["hosts_file"] == "none" else given["hosts_file"],
     )
     if Layout(config.data_dir).config.exists():
-        config.addons = load(Layout(config.data_dir).config).addons  # the operator's own lines of the file
+        keep_operators_lines(config, load(Layout(config.data_dir).config))
+    if share is not None:
+        config.registry = RegistryConfig(server=share.Server)
     if config.ports.rpc != Ports().rpc:
         config.servers = [f"{config.bind_address}:{config.ports.rpc}"]
-    report = up(config, note)
+    report = up(config, note, share)
     if not report.changes:
         say(f"{config.name} is up; nothing to change")
         return

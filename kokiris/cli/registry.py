@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import click
+import msgspec
 
 from kokiris.cli.client import Client
 from kokiris.cli.flags import Command, Group, flag, value, values
-from kokiris.cli.output import as_json, note, pairs, say, table
+from kokiris.cli.output import ago, as_json, note, pairs, say, table, when
 from kokiris.cli.session import open_client
 from kokiris.kernel.clock import rfc3339, wall_ns
 from kokiris.kernel.errors import BadInput
-from kokiris.kernel.units import HOUR_NS, SECOND_NS, parse_duration_ns
+from kokiris.kernel.files import write_secret
+from kokiris.kernel.units import HOUR_NS, SECOND_NS, format_size, parse_duration_ns
+from kokiris.registry.sharing import Share
 
 ADDRESS_VARIABLE = "KOKIRIS_REGISTRY_ADDR"
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -93,16 +97,6 @@ def parse_size(text: str) -> int:
     if not 0 <= size < 2**62:
         raise BadInput(f'"{text}" is not a size that can be stored', next_step="Use 0 for no quota.")
     return int(size)
-
-
-def size_text(size_bytes: int) -> str:
-    """Three digits or so and a decimal unit. Pure."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _add(name: str, kind: str, scopes: tuple[str, ...], expires: str) -> None:
@@ -197,9 +191,9 @@ def repository_table(repositories: list[dict[str, Any]]) -> str:
         for tag in one["Tags"]:
             digest = tag["Digest"].partition(":")[2][:12]
             used = ", ".join(tag["UsedBy"])
-            rows.append((one["Name"], tag["Tag"], digest, size_text(tag["SizeBytes"]), tag["PushedAt"][:19], used))
+            rows.append((one["Name"], tag["Tag"], digest, format_size(tag["SizeBytes"]), tag["PushedAt"][:19], used))
         if not one["Tags"]:
-            rows.append((one["Name"], "", "", size_text(one["SizeBytes"]), "", ""))
+            rows.append((one["Name"], "", "", format_size(one["SizeBytes"]), "", ""))
     return table(rows)
 
 
@@ -243,7 +237,7 @@ def quota_set_command(size: str) -> None:
     """Sets how much may be stored; 0 for no limit. Over it, pushes are refused and pulls go on."""
     quota = parse_size(size)
     open_registry().put("/api/v1/quota", {"QuotaBytes": quota})
-    say(f"quota: {size_text(quota)}" if quota else "no quota")
+    say(f"quota: {format_size(quota)}" if quota else "no quota")
 
 
 @registry_group.command("status", cls=Command, examples="kokiris registry status")
@@ -255,15 +249,85 @@ def status_command(json: bool) -> None:
         as_json(found)
         return
     rules = ", ".join(f"{rule['Repository']} keeps {rule['KeepLast']}" for rule in found["Retention"])
-    quota = size_text(found["QuotaBytes"]) if found["QuotaBytes"] else "none"
+    quota = format_size(found["QuotaBytes"]) if found["QuotaBytes"] else "none"
+    now_ns = wall_ns()
     rows = [
         ("Registry", found["Server"]),
-        ("Stored", size_text(found["SizeBytes"])),
+        ("Stored", format_size(found["SizeBytes"])),
         ("Quota", quota),
         ("Retention", rules),
         ("Anonymous pull", ", ".join(found["AnonymousPull"])),
+        *schedule_rows(found, now_ns),
+        *(("Used by", sharing_text(one, now_ns)) for one in found["SharedWith"]),
     ]
     say(pairs(rows))
+
+
+def sharing_text(one: dict[str, Any], now_ns: int) -> str:
+    """ "rec2 (3 images, said 12s ago)". Pure."""
+    said = (
+        f"{one['Images']} images, said {ago(one['ReportedAt'], now_ns)}"
+        if one["ReportedAt"]
+        else "has said nothing yet"
+    )
+    return f"{one['Name']} ({said})"
+
+
+@registry_group.command(
+    "share", cls=Command,
+    examples="kokiris registry share rec2 -o rec2-registry.json\nkokiris up -infra rec2 -registry rec2-registry.json",
+)  # fmt: skip
+@click.argument("infra")
+@value("o", "The file, with a secret in it (0600).", metavar="FILE")
+def share_command(infra: str, o: str) -> None:
+    """Lets another infra of the client use this registry: its nodes pull, and what its jobs use stays.
+
+    `registry user remove INFRA` ends it."""
+    if not o:
+        raise BadInput("the file is missing", next_step="Say where the account goes: -o rec2-registry.json")
+    registry = open_registry()
+    authority = Path(registry.endpoint.ca_file).read_text() if registry.endpoint.ca_file else ""
+    if not authority:
+        raise BadInput("NOMAD_CACERT is not set", next_step='Run `eval "$(kokiris env)"`.')
+    body = {"Name": infra, "Kind": "infra", "Scopes": ["**:pull"], "ExpirationTime": ""}
+    made = registry.request("POST", "/api/v1/accounts", None, body).data
+    share = Share(Server=made["Server"], Authority=authority, Account=made["Name"], Secret=made["Secret"])
+    write_secret(Path(o), msgspec.json.encode(share))
+    say(f"{o}: take it to the node of {infra}, run `kokiris up -infra {infra} -registry {o}`, then delete it")
+
+
+@registry_group.command(
+    "schedule", cls=Command,
+    examples="kokiris registry schedule\nkokiris registry schedule '30 3 * * *'\nkokiris registry schedule off",
+)  # fmt: skip
+@click.argument("cron", default="")
+def schedule_command(cron: str) -> None:
+    """Shows or sets when retention and garbage collection run by themselves: cron (UTC), @daily, @weekly, or "off"."""
+    registry = open_registry()
+    if cron:
+        registry.put("/api/v1/schedule", {"Schedule": "" if cron == "off" else cron})
+    say(pairs(schedule_rows(registry.get("/api/v1/settings").data, wall_ns())))
+
+
+def schedule_rows(found: dict[str, Any], now_ns: int) -> list[tuple[str, str]]:
+    """When the clean-up runs, and what came of the last. Pure."""
+    schedule = "off"
+    if found["Schedule"]:
+        to_come = found["NextCleanUp"]
+        schedule = f"{found['Schedule']} (UTC), next {when(to_come) if to_come else 'never'}"
+    return [("Clean-up", schedule), ("Last clean-up", last_cleanup_text(found["LastCleanUp"], now_ns))]
+
+
+def last_cleanup_text(last: dict[str, Any], now_ns: int) -> str:
+    """ "ok 3h ago: …", "FAILED 3h ago: why", "never". Pure."""
+    if not last["At"]:
+        return "never"
+    did = f"{last['TagsDeleted']} tags deleted, freed {format_size(last['BytesFreed'])} in {last['BlobsFreed']} blobs"
+    if last["Error"]:
+        return f"FAILED {ago(last['At'], now_ns)}: {last['Error']} ({did})"
+    if not last["EndedAt"]:
+        return f"begun {ago(last['At'], now_ns)}, and not ended"
+    return f"ok {ago(last['At'], now_ns)}: {did}"
 
 
 @registry_group.command("anonymous", cls=Command, examples="kokiris registry anonymous 'public/*'")
@@ -293,7 +357,7 @@ def collected_text(found: dict[str, Any]) -> str:
     """What a run did. Pure."""
     would = "would free" if found["dry_run"] else "freed"
     return (
-        f"{would} {size_text(found['size_bytes'])}: {found['blobs']} blobs; {found['manifests']} manifests, "
+        f"{would} {format_size(found['size_bytes'])}: {found['blobs']} blobs; {found['manifests']} manifests, "
         f"{found['layers']} links to layers, {found['uploads']} unfinished uploads, "
         f"{found['repositories']} empty repositories"
     )

@@ -22,9 +22,13 @@ def platform_addresses(config: Config) -> list[tuple[str, str]]:
         (door_address(config, names.consul) + "/", "service discovery"),
         (door_address(config, names.nomad) + "/", "container orchestrator"),
         (door_address(config, names.pma) + "/", "phpMyAdmin (add-on phpmyadmin)"),
-        (door_address(config, names.registry) + "/", "Docker registry (add-on registry)"),
+        (f"https://{config.registry_server}/", _registry_purpose(config)),
         (door_address(config, names.kib) + "/", "log search"),
     ]
+
+
+def _registry_purpose(config: Config) -> str:
+    return "Docker registry (another infra's)" if config.registry.server else "Docker registry (add-on registry)"
 
 
 def wait_for(config: Config, layout: Layout, url: str, say: Say, timeout_s: float = WAIT_TIMEOUT_S) -> None:

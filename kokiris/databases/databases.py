@@ -14,10 +14,10 @@ from kokiris.databases.backups import BackupFolder
 from kokiris.databases.dumpsummary import DumpSummary, difference
 from kokiris.databases.mariadb import Account, MariaDb
 from kokiris.databases.model import SCRATCH_PREFIX, Backup, Database, Outcome, check_name
-from kokiris.databases.schedule import is_due, parse_schedule
 from kokiris.databases.table import DatabaseRecords
 from kokiris.kernel.clock import NowNs, wall_ns
 from kokiris.kernel.errors import BadInput, Conflict, KokirisError, Unavailable
+from kokiris.kernel.schedule import is_due, parse_schedule
 from kokiris.variables.model import Variable, Variables, database_path
 
 log = logging.getLogger(__name__)

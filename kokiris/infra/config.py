@@ -56,6 +56,14 @@ class AddOnsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Image recipe → an image to pull instead of building one: `registry = "docker.io/library/registry:2"`."""
 
 
+class RegistryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which registry: the infra's own add-on, or that of another infra of the client."""
+
+    server: str = ""
+    """host[:port] of the other infra's, as it stands in image names; the account for it is in `access/registry.json`,
+    taken in by `kokiris up -registry`. Empty: our own."""
+
+
 class LogsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The log search. With `elasticsearch_url`, entries go to that Elasticsearch or OpenSearch instead of our index."""
 
@@ -95,6 +103,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     logs: LogsConfig = msgspec.field(default_factory=LogsConfig)
     addons: AddOnsConfig = msgspec.field(default_factory=AddOnsConfig)
+    registry: RegistryConfig = msgspec.field(default_factory=RegistryConfig)
     hosts_file: str = "/etc/hosts"
     """Where `up` writes the platform's names (between marks, removed by `down`); empty: nowhere."""
 
@@ -105,6 +114,17 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     @property
     def addresses(self) -> Addresses:
         return Addresses(self.name, check_domain(self.domain))
+
+    @property
+    def registry_server(self) -> str:
+        """The client's registry as it stands in image names: host, and the port when it is not 443."""
+        host = self.addresses.registry
+        return self.registry.server or (host if self.ports.https == 443 else f"{host}:{self.ports.https}")
+
+
+def keep_operators_lines(config: Config, present: Config) -> None:
+    """Takes over from the present configuration what `up` has no option for: the operator's own lines of the file."""
+    config.addons, config.logs, config.registry = present.addons, present.logs, present.registry
 
 
 class Layout:
@@ -126,6 +146,8 @@ class Layout:
         self.operator_file = self.root / "access" / "operator.env"
         """The operator token, 0600: sees namespace "platform" too."""
         self.operator_hash = self.root / "access" / "operator.json"
+        self.registry_share = self.root / "access" / "registry.json"
+        """Address, authority and account of another infra's registry, where it is used; 0600."""
         self.variables_key = self.root / "access" / "variables.key"
         """What variables are encrypted with, on servers; 0600."""
         self.store = self.root / "store"

@@ -74,3 +74,13 @@ def _decimal(value: int, unit: int) -> str:
         return str(whole)
     digits = str(fraction).rjust(len(str(unit)) - 1, "0").rstrip("0")
     return f"{whole}.{digits}"
+
+
+def format_size(size_bytes: int) -> str:
+    """Three digits or so and a decimal unit: "1.5 MB", "120 GB"."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

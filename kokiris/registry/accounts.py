@@ -1,4 +1,4 @@
-"""Accounts, refresh tokens and settings in memory, fed by the store's watch; and the writes that change them."""
+"""Accounts, logins, settings, last clean-up in memory, fed by the store's watch; and the writes that change them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kokiris.kernel.errors import BadInput, Busy, Conflict, NotFound
 from kokiris.kernel.ids import new_id
 from kokiris.kernel.keys import parts
 from kokiris.kernel.units import HOUR_NS
-from kokiris.registry.model import RESERVED_NAMES, Account, Grant, Keys, RefreshToken, Settings
+from kokiris.registry.model import RESERVED_NAMES, Account, CleanUp, Grant, Keys, RefreshToken, Settings, Use
 from kokiris.store.contract import Condition, Event, Range, Store
 
 REFRESH_LIFE_NS = 90 * 24 * HOUR_NS
@@ -41,6 +41,8 @@ class Accounts:
         self.root = keys.root
         self.settings = Settings()
         self.settings_revision = 0
+        self.last_cleanup = CleanUp()
+        self.uses: dict[str, Use] = {}
         self._now_ns = now_ns
         self._accounts: dict[str, Account] = {}
         self._refresh: dict[str, RefreshToken] = {}
@@ -52,6 +54,8 @@ class Accounts:
         self._refresh.clear()
         self._by_hash.clear()
         self.settings, self.settings_revision = Settings(), 0
+        self.last_cleanup = CleanUp()
+        self.uses.clear()
         self.apply(
             snapshot.revision,
             [Event(item.key, item.value, item.create_revision, item.mod_revision) for item in snapshot.items],
@@ -69,6 +73,10 @@ class Accounts:
             elif kind == "settings":
                 self.settings = msgspec.msgpack.decode(event.value, type=Settings) if event.value else Settings()
                 self.settings_revision = event.mod_revision if event.value else 0
+            elif kind == "use":
+                self._apply_use(name, event)
+            elif kind == "cleanup":
+                self.last_cleanup = msgspec.msgpack.decode(event.value, type=CleanUp) if event.value else CleanUp()
 
     def _apply_account(self, name: str, event: Event) -> None:
         if event.value is None:
@@ -86,6 +94,11 @@ class Accounts:
             token = msgspec.msgpack.decode(event.value, type=RefreshToken)
             self._refresh[token_id] = token
             self._by_hash[token.SecretSHA256] = token
+
+    def _apply_use(self, name: str, event: Event) -> None:
+        self.uses.pop(name, None)
+        if event.value is not None:
+            self.uses[name] = msgspec.msgpack.decode(event.value, type=Use)
 
     def all(self) -> list[Account]:
         """By name."""
@@ -140,7 +153,7 @@ class AccountWrites:
                 f'account "{name[:100]}" {reason}',
                 next_step="Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores.",
             )
-        if kind not in {"user", "robot"}:
+        if kind not in {"user", "robot", "infra"}:
             raise BadInput(f'kind "{kind[:100]}" of account "{name}" is unknown', next_step="Use user or robot.")
         secret = new_secret()
         account = Account(
@@ -167,11 +180,11 @@ class AccountWrites:
         return secret
 
     async def remove(self, name: str) -> None:
-        """Removes an account with its logins. Raises NotFound."""
+        """Removes an account with its logins, and what it said it uses. Raises NotFound."""
         account = self._existing(name)
         key = self._keys.account(account.Name)
         logins = [self._keys.refresh(token.ID) for token in self._accounts.refresh_tokens_of(name)]
-        await self._commit([], {}, [key, *logins])
+        await self._commit([], {}, [key, self._keys.use(account.Name), *logins])
 
     async def add_refresh(self, account: str, proof_sha256: str, client_id: str) -> str:
         """A new refresh token's secret. Expired ones and those over the limit go at the same time."""
@@ -197,6 +210,16 @@ class AccountWrites:
         key = self._keys.settings
         if not await self._commit([Condition(key, self._accounts.settings_revision)], {key: settings}):
             raise Busy("the registry's settings have just been changed by somebody else")
+
+    async def note_use(self, account: Account, use: Use) -> None:
+        """What an infra uses. Raises Busy when its account has just been changed or removed."""
+        condition = Condition(self._keys.account(account.Name), account.ModifyIndex)
+        if not await self._commit([condition], {self._keys.use(account.Name): use}):
+            raise Busy(f'account "{account.Name}" has just been changed by somebody else')
+
+    async def note_cleanup(self, cleanup: CleanUp) -> None:
+        """Takes the place of the one before."""
+        await self._commit([], {self._keys.cleanup: cleanup})
 
     def _existing(self, name: str) -> Account:
         account = self._accounts.get(name)

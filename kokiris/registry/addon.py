@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kokiris.addons.model import AddOn, Folder, Site
+from kokiris.kernel.errors import Conflict
 from kokiris.kernel.names import Addresses
 from kokiris.registry.layout import GROUP_ID, USER_ID, distrust_registry, prepare, trust_registry
 
@@ -15,6 +16,15 @@ def _host(addresses: Addresses) -> str:
 
 def _variables(site: Site) -> Mapping[str, str]:
     return {"host": site.config.addresses.registry}
+
+
+def _check(site: Site) -> None:
+    config = site.config
+    if config.registry.server:
+        raise Conflict(
+            f"infra {config.name} uses the registry {config.registry.server}, which another infra of the client holds",
+            next_step="Push there. To have its own, take [registry] out of config.toml while the infra is down.",
+        )
 
 
 def _prepare(site: Site) -> None:
@@ -39,6 +49,7 @@ REGISTRY = AddOn(
         Folder("blobs", USER_ID, GROUP_ID, 0o750),
     ),
     variables=_variables,
+    check=_check,
     prepare=_prepare,
     removed=_removed,
 )

@@ -12,6 +12,10 @@ from kokiris.registry.scopes import Scope
 
 TOKEN_LIFE_S = 300
 """Clients expect at least 60."""
+LIMITED_LIFE_S = 60
+"""Of a token to push while there is a quota: as short as clients believe."""
+LIMITED_RENEW_S = 5
+"""After how long clients ask for the next one then: a push under way meets the quota. They go by `issued_at`."""
 NODE_TOKEN_LIFE_S = 3600
 """A node's token is for one repository and has to last for a slow pull: it cannot be renewed under way."""
 LEEWAY_S = 60

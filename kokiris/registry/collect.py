@@ -28,6 +28,7 @@ from kokiris.registry.storage import (
     blob_path,
     layer_link,
     manifest_link,
+    read_size_bytes,
     read_storage,
     repository_path,
     tag_path,
@@ -127,7 +128,11 @@ class Collector:
         for repository, digest in garbage.layers:
             done.layers += _remove_link(layer_link(self._root, repository, digest), started_s)
         for repository, upload in garbage.uploads:
-            done.uploads += _remove_folder(repository_path(self._root, repository) / "_uploads" / upload)
+            folder = repository_path(self._root, repository) / "_uploads" / upload
+            size_bytes = read_size_bytes(folder)
+            if _remove_folder(folder):
+                done.uploads += 1
+                done.size_bytes += size_bytes
 
     def _restore_links(self, garbage: Garbage) -> None:
         """Manifests first, an index before its children: only what is linked again can be read."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.files import write_atomic, write_secret
+from kokiris.registry.sharing import read_share
 from kokiris.registry.signing import SigningKeys
 
 CERTIFICATE_FOLDER = Path("/etc/docker/certs.d")
@@ -32,12 +33,6 @@ class RegistryLayout:
         """config.yml and bundle.pem: mounted read-only into the registry's container."""
         self.storage = self.root / "blobs"
         """Blobs and repositories: mounted into the container; read and swept by the server."""
-
-
-def server_address(config: Config) -> str:
-    """The registry as it stands in image names: host, and the port when it is not 443."""
-    host = config.addresses.registry
-    return host if config.ports.https == 443 else f"{host}:{config.ports.https}"
 
 
 def issuer(config: Config) -> str:
@@ -104,7 +99,7 @@ def prepare(config: Config, layout: Layout) -> RegistryLayout:
     secret_file = files.keys / "http-secret"
     if not secret_file.exists():
         write_secret(secret_file, secrets.token_hex(32).encode())
-    service = server_address(config)
+    service = config.registry_server
     text = distribution_config(
         realm=f"https://{service}/token",
         service=service,
@@ -128,20 +123,39 @@ def _write_for_registry(path: Path, data: bytes) -> None:
 
 
 def trust_registry(config: Config, layout: Layout, folder: Path = CERTIFICATE_FOLDER) -> bool:
-    """Lets this node's Docker Engine know the infra's authority for the registry's name. Whether it was news."""
-    authority = (layout.tls / "ca.pem").read_bytes()
-    target = folder / server_address(config) / "ca.crt"
+    """Lets this node's Docker Engine know the authority of the client's registry. Whether it was news."""
+    authority = _authority(config, layout)
+    target = folder / config.registry_server / "ca.crt"
     if target.exists() and target.read_bytes() == authority:
         return False
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     write_atomic(target, authority)
+    if config.registry.server:
+        _trust_mark(layout).touch()
     return True
 
 
 def distrust_registry(config: Config, layout: Layout, folder: Path = CERTIFICATE_FOLDER) -> None:
-    """Undoes `trust_registry`, unless the file is about another infra's authority by now."""
-    target, authority = folder / server_address(config) / "ca.crt", layout.tls / "ca.pem"
-    if target.exists() and authority.exists() and target.read_bytes() == authority.read_bytes():
+    """Undoes `trust_registry`, unless the file is about another authority by now, or was there before: the infra that
+    holds a shared registry may be on this node too."""
+    target = folder / config.registry_server / "ca.crt"
+    if config.registry.server and not _trust_mark(layout).exists():
+        return
+    try:
+        ours = target.read_bytes() == _authority(config, layout)
+    except FileNotFoundError:
+        return
+    if ours:
         target.unlink()
         with contextlib.suppress(OSError):
             target.parent.rmdir()
+
+
+def _authority(config: Config, layout: Layout) -> bytes:
+    if config.registry.server:
+        return read_share(layout.registry_share).Authority.encode()
+    return (layout.tls / "ca.pem").read_bytes()
+
+
+def _trust_mark(layout: Layout) -> Path:
+    return layout.worker / "registry-trusted"

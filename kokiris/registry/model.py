@@ -18,6 +18,8 @@ RESERVED_NAMES = frozenset({TOKEN_USER, NODE_USER, "anonymous"})
 
 ACTIONS = ("pull", "push", "delete")
 
+DEFAULT_SCHEDULE = "@daily"
+
 
 class Grant(msgspec.Struct, kw_only=True, frozen=True):
     """Rights on the repositories that `Repository` matches: "*" is any text without "/", "**" any text."""
@@ -32,7 +34,7 @@ class Account(msgspec.Struct, kw_only=True):
 
     Name: str
     Kind: str
-    """user or robot."""
+    """user, robot, or infra: another infra of the client that uses this registry."""
     SecretSHA256: str
     """Hex. Secrets are 256 random bits, so that one round of SHA-256 cannot be searched."""
     Grants: list[Grant] = msgspec.field(default_factory=list)
@@ -73,6 +75,43 @@ class Settings(msgspec.Struct, kw_only=True):
     Retention: list[RetentionRule] = msgspec.field(default_factory=list)
     AnonymousPull: list[str] = msgspec.field(default_factory=list)
     """Patterns of repositories that anybody may pull from."""
+    Schedule: str = DEFAULT_SCHEDULE
+    """Cron, UTC, of the clean-up; "": it does not run by itself."""
+    ScheduledFrom: int = 0
+    """Unix ns; when the schedule was set; 0: never changed."""
+
+
+class CleanUp(msgspec.Struct, kw_only=True):
+    """A scheduled run of retention and garbage collection, and what came of it."""
+
+    At: int = 0
+    """Unix ns; when it began; 0: there was none yet."""
+    EndedAt: int = 0
+    """Unix ns; 0 while it runs, and for ever if the server ended under way."""
+    TagsDeleted: int = 0
+    BlobsFreed: int = 0
+    BytesFreed: int = 0
+    Error: str = ""
+    """Why it did not finish."""
+
+
+class UsedImage(msgspec.Struct, kw_only=True, frozen=True):
+    """An image of the registry that jobs of another infra name."""
+
+    Repository: str
+    Tag: str = ""
+    Digest: str = ""
+    Jobs: list[str] = msgspec.field(default_factory=list)
+    """namespace/job."""
+
+
+class Use(msgspec.Struct, kw_only=True):
+    """What another infra last said it uses. It holds for as long as its account exists: an infra that is silent may
+    still run all that."""
+
+    At: int = 0
+    """Unix ns."""
+    Images: list[UsedImage] = msgspec.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +132,16 @@ class Keys:
         """`RefreshToken`."""
         return key(self.client, "registry", "refresh", token_id)
 
+    def use(self, account: str) -> bytes:
+        """`Use`, by the infra's account."""
+        return key(self.client, "registry", "use", account)
+
     @property
     def settings(self) -> bytes:
         """`Settings`."""
         return key(self.client, "registry", "settings", "all")
+
+    @property
+    def cleanup(self) -> bytes:
+        """`CleanUp`: the last one."""
+        return key(self.client, "registry", "cleanup", "last")

@@ -97,6 +97,12 @@ def _allowed(rights: Rights, scope: Scope) -> tuple[str, ...]:
     return tuple(dict.fromkeys(action for action in wanted if action in have))
 
 
+def without_action(scopes: Sequence[Scope], action: str) -> tuple[Scope, ...]:
+    """Those that still ask for something, without `action`."""
+    left = (Scope(one.type, one.name, tuple(each for each in one.actions if each != action)) for one in scopes)
+    return tuple(one for one in left if one.actions)
+
+
 def is_repository(name: str) -> bool:
     """Whether the registry could have a repository of this name."""
     return len(name) <= 255 and _REPOSITORY.fullmatch(name) is not None

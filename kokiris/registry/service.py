@@ -10,18 +10,31 @@ from pathlib import Path
 import msgspec
 
 from kokiris.http.tokens import Authenticator
-from kokiris.kernel.errors import BadInput, NotFound
+from kokiris.kernel.clock import wall_ns
+from kokiris.kernel.errors import BadInput, Forbidden, NotFound
+from kokiris.kernel.schedule import parse_schedule
+from kokiris.kernel.units import format_size
 from kokiris.orchestrator.model.job import Job
 from kokiris.registry.accounts import Accounts, AccountWrites
 from kokiris.registry.collect import Collected, Collector, delete_tag
-from kokiris.registry.images import ImageName, users_of_images
+from kokiris.registry.images import (
+    DockerTask,
+    ImageName,
+    docker_tasks,
+    is_digest,
+    name_problem,
+    parse_image,
+    users_of_images,
+)
 from kokiris.registry.listing import RepositoryEntry, list_repositories, pinned_digests, used_by
-from kokiris.registry.model import RetentionRule
+from kokiris.registry.model import Account, RetentionRule, Use, UsedImage
 from kokiris.registry.retention import tags_to_delete
 from kokiris.registry.scopes import check_pattern, is_repository
+from kokiris.registry.shared import SharedRegistry
+from kokiris.registry.sharing import Share
 from kokiris.registry.signing import SigningKeys
-from kokiris.registry.storage import read_size_bytes, read_storage, tag_path
-from kokiris.registry.tokenserver import Issuing, TokenServer
+from kokiris.registry.storage import manifest_link, read_size_bytes, read_storage, tag_path
+from kokiris.registry.tokenserver import Issuing, Room, TokenServer
 from kokiris.store.contract import Store
 
 MEASURE_EVERY_S = 5.0
@@ -45,13 +58,16 @@ class RegistryService:
         infra_tokens: Authenticator,
         token_lives: Callable[[str], bool],
         jobs: Callable[[], Iterable[Job]],
+        share: Callable[[], Share] | None = None,
     ) -> None:
+        """`share` reads the account for another infra's registry: then there is nothing here but the right to pull."""
         self._client, self._storage, self._jobs = client, storage, jobs
         self.server = issuing.service
         self.accounts = accounts
         self.writes = AccountWrites(store, accounts, wait_for)
         self.collector = Collector(storage)
         self.infra_tokens = infra_tokens
+        self.shared = SharedRegistry(share, self._own_users) if share is not None else None
         self._measured = (0.0, 0)
         self._measuring = asyncio.Lock()
         self.tokens = TokenServer(
@@ -61,12 +77,36 @@ class RegistryService:
             writes=self.writes,
             infra_tokens=infra_tokens,
             token_lives=token_lives,
-            quota=self.quota_reached,
+            quota=self.room,
         )
 
-    def users(self) -> dict[ImageName, list[str]]:
-        """Image → jobs that use it."""
+    def _own_users(self) -> dict[ImageName, list[str]]:
         return users_of_images(self._jobs(), self.server)
+
+    def users(self) -> dict[ImageName, list[str]]:
+        """Image → jobs that use it: "namespace/job", and "infra: namespace/job" of other infras."""
+        found = self._own_users()
+        for infra, use in sorted(self.accounts.uses.items()):
+            for one in use.Images:
+                image = ImageName(one.Repository, one.Tag, one.Digest)
+                found.setdefault(image, []).extend(f"{infra}: {job}" for job in one.Jobs)
+        return found
+
+    async def note_use(self, account: Account, images: list[UsedImage]) -> None:
+        """What another infra uses from now on. Raises Forbidden for an account that is no infra's."""
+        if account.Kind != "infra":
+            raise Forbidden(
+                f'account "{account.Name}" is of kind {account.Kind}: only infras say what they use',
+                next_step="Use an account made by `kokiris registry share`.",
+            )
+        await self.writes.note_use(account, Use(At=wall_ns(), Images=images))
+
+    async def node_token(self, repository: str) -> str:
+        """For a node of this infra to pull one repository. Raises Unavailable when there is no registry, or when the
+        infra that holds it does not answer."""
+        if self.shared is not None:
+            return await self.shared.pull_token(repository)
+        return self.tokens.node_token(repository)
 
     async def size_bytes(self) -> int:
         """What is stored, measured at most `MEASURE_EVERY_S` ago; unfinished uploads count."""
@@ -77,15 +117,17 @@ class RegistryService:
                 self._measured = (time.monotonic(), size)
             return size
 
-    async def quota_reached(self) -> str:
-        """Why nothing may be pushed now; "" when there is room."""
-        quota = self.accounts.settings.QuotaBytes
-        if not quota:
-            return ""
-        size = await self.size_bytes()
-        if size < quota:
-            return ""
-        return f'the registry of client "{self._client}" is full: {size} bytes are stored, its quota is {quota} bytes'
+    async def room(self) -> Room:
+        """Whether there is a quota, and whether it is reached."""
+        quota_bytes = self.accounts.settings.QuotaBytes
+        if not quota_bytes:
+            return Room()
+        size_bytes = await self.size_bytes()
+        if size_bytes < quota_bytes:
+            return Room(limited=True)
+        stored, quota = format_size(size_bytes), format_size(quota_bytes)
+        refusal = f'the registry of client "{self._client}" is full: {stored} are stored, its quota is {quota}'
+        return Room(limited=True, refusal=refusal)
 
     async def repositories(self) -> list[RepositoryEntry]:
         """All, by name."""
@@ -126,6 +168,13 @@ class RegistryService:
             check_pattern(pattern)
         await self.writes.set_settings(msgspec.structs.replace(self.accounts.settings, AnonymousPull=patterns))
 
+    async def set_schedule(self, schedule: str) -> None:
+        """When the clean-up runs: cron, UTC; "": never by itself. Raises BadInput."""
+        if schedule:
+            parse_schedule(schedule)
+        settings = msgspec.structs.replace(self.accounts.settings, Schedule=schedule, ScheduledFrom=wall_ns())
+        await self.writes.set_settings(settings)
+
     async def run_retention(self, *, dry_run: bool) -> list[str]:
         """Deletes surplus tags; "repository:tag" of each."""
         storage = await asyncio.to_thread(read_storage, self._storage)
@@ -157,21 +206,34 @@ class RegistryService:
         self._measured = (0.0, 0)
         return done
 
-    def missing_images(self, job: Job) -> list[str]:
-        """Sentences on images of our registry that a job names and that are not there: for its plan."""
+    def image_warnings(self, job: Job) -> list[str]:
+        """Sentences for a job's plan: images that cannot be pulled, as far as it can be known here."""
         found = []
-        if not self.tokens.enabled:
-            return []
-        for image in sorted(users_of_images([job], self.server), key=str):
-            wanted = f"{self.server}/{image.repository}" + (f":{image.tag}" if image.tag else "")
-            if image.digest:
-                continue  # a manifest by digest may also come from an index: the pull will tell
-            if is_repository(image.repository) and _is_tag(image.tag):
-                link = tag_path(self._storage, image.repository, image.tag) / "current" / "link"
-                if link.exists():
-                    continue
-            found.append(f"image {wanted} is not in the registry {self.server}: push it before the job runs")
+        for task in docker_tasks(job):
+            problem = name_problem(task.image) or self._pull_problem(task)
+            if problem:
+                found.append(f'task "{task.name}": image {task.image[:300]} {problem}')
         return found
+
+    def _pull_problem(self, task: DockerTask) -> str:
+        image = parse_image(task.image, self.server)
+        if image is None or self.shared is not None:
+            return ""
+        if not self.tokens.enabled:
+            return f"is of {self.server}, which is not enabled here: `kokiris addon enable registry`"
+        if not self._has(image):
+            return f"is not in the registry {self.server}: push it before the job runs"
+        if task.username and not self.tokens.may_pull(task.username, task.password, image.repository):
+            return f'may not be pulled from {self.server} with the `auth` of user "{task.username[:64]}"'
+        return ""
+
+    def _has(self, image: ImageName) -> bool:
+        if not is_repository(image.repository):
+            return False
+        if image.digest:
+            return is_digest(image.digest) and manifest_link(self._storage, image.repository, image.digest).exists()
+        tag = tag_path(self._storage, image.repository, image.tag)
+        return _is_tag(image.tag) and (tag / "current" / "link").exists()
 
 
 def _is_tag(tag: str) -> bool:

@@ -57,6 +57,8 @@ class Repository:
     layers: dict[str, float] = field(default_factory=dict)
     uploads: dict[str, float] = field(default_factory=dict)
     """Unfinished uploads by id, with the time of their last change."""
+    upload_bytes: dict[str, int] = field(default_factory=dict)
+    """Size of each on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def _read_repository(folder: Path, name: str) -> Repository:
     for upload in _folders(folder / "_uploads"):
         times = [upload.stat().st_mtime, *(one.stat().st_mtime for one in _files(upload))]
         found.uploads[upload.name] = max(times)
+        found.upload_bytes[upload.name] = read_size_bytes(upload)
     return found
 
 

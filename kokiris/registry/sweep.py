@@ -30,7 +30,7 @@ class Garbage:
     """Empty ones, after the above."""
     blobs: list[str] = field(default_factory=list)
     size_bytes: int = 0
-    """Of `blobs`."""
+    """Of `blobs` and `uploads`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def find_garbage(
         garbage.manifests += [(repository.name, one) for one in sorted(gone)]
         garbage.layers += [(repository.name, one) for one in sorted(layers)]
         garbage.uploads += [(repository.name, one) for one in sorted(uploads)]
+        garbage.size_bytes += sum(repository.upload_bytes.get(one, 0) for one in uploads)
         held |= marked.manifests | marked.blobs | (repository.layers.keys() - set(layers))
         held |= repository.revisions.keys() - set(gone)
         nothing_left = not repository.tags and len(gone) == len(repository.revisions)
@@ -105,7 +106,7 @@ def find_garbage(
     garbage.blobs = sorted(
         digest for digest, blob in storage.blobs.items() if digest not in held and now_s - blob.changed_at >= grace_s
     )
-    garbage.size_bytes = sum(storage.blobs[digest].size_bytes for digest in garbage.blobs)
+    garbage.size_bytes += sum(storage.blobs[digest].size_bytes for digest in garbage.blobs)
     return garbage
 
 

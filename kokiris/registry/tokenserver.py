@@ -10,16 +10,33 @@ from kokiris.http.tokens import Authenticator
 from kokiris.kernel.clock import NowNs, wall_ns
 from kokiris.kernel.errors import KokirisError
 from kokiris.kernel.ids import new_id
+from kokiris.kernel.units import SECOND_NS
 from kokiris.registry.accounts import Accounts, AccountWrites
-from kokiris.registry.claims import NODE_TOKEN_LIFE_S, TOKEN_LIFE_S, TokenAnswer, claims_for, issued_at
+from kokiris.registry.claims import (
+    LIMITED_LIFE_S,
+    LIMITED_RENEW_S,
+    NODE_TOKEN_LIFE_S,
+    TOKEN_LIFE_S,
+    TokenAnswer,
+    claims_for,
+    issued_at,
+)
 from kokiris.registry.model import NODE_USER, TOKEN_USER, Grant
-from kokiris.registry.scopes import Rights, Scope, format_scope, granted
+from kokiris.registry.scopes import Rights, Scope, format_scope, granted, without_action
 from kokiris.registry.signing import SigningKeys
 
 log = logging.getLogger(__name__)
 
-QuotaState = Callable[[], Awaitable[str]]
-"""Why nothing may be pushed now, as a sentence; "" when there is room."""
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether there is a quota, and why nothing may be pushed now, as a sentence; "" when something may."""
+
+    limited: bool = False
+    refusal: str = ""
+
+
+QuotaState = Callable[[], Awaitable[Room]]
 
 
 class LoginRefused(KokirisError):
@@ -35,7 +52,7 @@ class PushRefused(KokirisError):
 
     code = "denied"
     http_status = 403
-    default_next_step = "Delete tags and run `kokiris registry gc`, or raise the quota."
+    default_next_step = "Delete tags, then run `kokiris registry gc`; or have it raised: `kokiris registry quota set`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,7 @@ class Identity:
     subject: str
     rights: Rights
     proof_sha256: str = ""
+    pull_life_s: int = TOKEN_LIFE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +74,9 @@ class Issuing:
     issuer: str
 
 
-async def no_quota() -> str:
+async def no_quota() -> Room:
     """There is always room."""
-    return ""
+    return Room()
 
 
 class TokenServer:
@@ -91,7 +109,15 @@ class TokenServer:
     @property
     def enabled(self) -> bool:
         """Whether there is a registry to issue tokens for."""
-        return (self._keys.folder / "current").exists()
+        return self.enabled_at_ns > 0
+
+    @property
+    def enabled_at_ns(self) -> int:
+        """Since when this node has signed for a registry (Unix ns): the age of its present key; 0: it does not."""
+        try:
+            return (self._keys.folder / "current").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def anonymous(self) -> Identity:
         """Whoever gives no credentials: pulls where it is configured, nothing else."""
@@ -108,7 +134,15 @@ class TokenServer:
         account = self._accounts.authenticate(name, secret)
         if account is None:
             raise LoginRefused("unauthorized: incorrect username or password")
-        return Identity(account.Name, Rights(tuple(account.Grants)), account.SecretSHA256)
+        life_s = NODE_TOKEN_LIFE_S if account.Kind == "infra" else TOKEN_LIFE_S  # handed on to a node of it
+        return Identity(account.Name, Rights(tuple(account.Grants)), account.SecretSHA256, life_s)
+
+    def may_pull(self, name: str, secret: str, repository: str) -> bool:
+        """Whether somebody who logs in so may pull from a repository."""
+        try:
+            return "pull" in self.by_password(name, secret).rights.on(repository)
+        except LoginRefused:
+            return False
 
     def by_refresh_token(self, secret: str) -> Identity:
         """Raises LoginRefused."""
@@ -130,22 +164,27 @@ class TokenServer:
         """The token. With `offline`, a refresh token as well (not for anonymous).
 
         Raises PushRefused when a granted right to push meets a full registry: this is the only place where the
-        pusher can be told why in words.
+        pusher can be told why in words. Who asks for "*", as for deleting, gets the rest. While there is a quota,
+        clients are made to come back every few seconds.
         """
         access = granted(identity.rights, scopes)
-        if any("push" in scope.actions for scope in access):
-            reason = await self._quota()
-            if reason:
-                raise PushRefused(reason)
-        token, now_ns = self._signed(identity.subject, access, TOKEN_LIFE_S)
+        pushes = any("push" in scope.actions for scope in access)
+        room = await self._quota() if pushes else Room()
+        if room.refusal:
+            if any("push" in scope.actions for scope in granted(identity.rights, without_action(scopes, "*"))):
+                raise PushRefused(room.refusal)
+            access = without_action(access, "push")
+        life_s = LIMITED_LIFE_S if room.limited else TOKEN_LIFE_S if pushes else identity.pull_life_s
+        renew_s = LIMITED_RENEW_S if room.limited else life_s
+        token, now_ns = self._signed(identity.subject, access, life_s)
         refresh = ""
         if offline and identity.subject:
             refresh = await self._writes.add_refresh(identity.subject, identity.proof_sha256, client_id)
         return TokenAnswer(
             token=token,
             access_token=token,
-            expires_in=TOKEN_LIFE_S,
-            issued_at=issued_at(now_ns),
+            expires_in=life_s,
+            issued_at=issued_at(now_ns - (life_s - renew_s) * SECOND_NS),
             refresh_token=refresh,
             scope=" ".join(format_scope(one) for one in access),
         )

@@ -173,7 +173,7 @@ class Worker:
 
     def _registry_auth(self, servers: Servers) -> NodeAuth:
         """Servers are asked only for images of the client's own registry."""
-        own = f"{self._config.addresses.registry}{_port_suffix(self._config.ports.https)}"
+        own = self._config.registry_server
 
         async def auth(image: str) -> dict[str, str] | None:
             return await servers.registry_auth(image) if registry_of(image) == own else None
@@ -192,7 +192,3 @@ class Worker:
                 seen = now
                 door.reload_certificate()
                 await servers.renew_connections()
-
-
-def _port_suffix(https_port: int) -> str:
-    return "" if https_port == 443 else f":{https_port}"

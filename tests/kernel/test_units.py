@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kokiris.kernel.errors import BadInput
-from kokiris.kernel.units import HOUR_NS, MINUTE_NS, SECOND_NS, format_duration, parse_duration_ns
+from kokiris.kernel.units import HOUR_NS, MINUTE_NS, SECOND_NS, format_duration, format_size, parse_duration_ns
 
 PAIRS = [
     ("0s", 0),
@@ -77,3 +77,9 @@ def test_garbage_is_bad_input_at_worst(text: str) -> None:
         assert isinstance(parse_duration_ns(text), int)
     except BadInput:
         return
+
+
+def test_format_sizes() -> None:
+    assert [format_size(one) for one in (0, 999, 1500, 250_000, 3 * 10**13)] == [
+        "0 B", "999 B", "1.5 kB", "250 kB", "30.0 TB",
+    ]  # fmt: skip

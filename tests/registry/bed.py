@@ -121,7 +121,7 @@ class Bed:
     async def digest(self, name: str, tag: str) -> str | None:
         """The digest a tag has in the registry; None when it answers 404. A pull by a client of our own."""
         status, headers, _ = await self.get(f"/v2/{name}/manifests/{tag}", name)
-        return headers["Docker-Content-Digest"] if status == 200 else None
+        return headers["docker-content-digest"] if status == 200 else None
 
     async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """A call of the management API with the infra's token."""
@@ -146,7 +146,8 @@ class Bed:
             aiohttp.ClientSession() as session,
             session.request(method, f"https://{self.address}{path}", headers=headers, ssl=False) as answer,
         ):
-            return answer.status, dict(answer.headers), await answer.read()
+            headers = {name.lower(): text for name, text in answer.headers.items()}
+            return answer.status, headers, await answer.read()
 
     async def bearer(self, repository: str) -> str:
         """An access token for everything on a repository."""

@@ -10,6 +10,7 @@ import subprocess
 import msgspec
 import pytest
 
+from kokiris.registry import service, tokenserver
 from kokiris.registry.scopes import parse_grant
 from tests.registry.bed import Bed
 
@@ -104,10 +105,27 @@ async def test_over_quota_the_reason_is_shown(bed: Bed) -> None:
     refused = await bed.docker("push", bed.image("a/c:1"), config="heidi")
     assert refused.code != 0
     assert 'the registry of client "demo" is full' in refused.text
-    assert "its quota is 1000 bytes" in refused.text
+    assert "its quota is 1.0 kB" in refused.text
+    assert "kokiris registry gc" in refused.text, "what to do"
     assert (await bed.docker("pull", image, config="heidi")).code == 0
     assert (await bed.api("PUT", "quota", {"QuotaBytes": 0}))[0] == 200
     assert (await bed.docker("push", f"{bed.address}/a/c:1", config="heidi")).code == 0
+
+
+async def test_a_push_under_way_meets_the_quota(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients come back for a token while they push; what they have sent by then stays without a name."""
+    monkeypatch.setattr(tokenserver, "LIMITED_RENEW_S", -60)  # the command line may be half a minute ahead
+    monkeypatch.setattr(service, "MEASURE_EVERY_S", 0.0)
+    await bed.login_user("mona", "**:pull,push")
+    assert (await bed.docker("push", bed.image("a/small:1"), config="mona")).code == 0
+    quota_bytes = await bed.service.size_bytes() + 3_000_000
+    assert (await bed.api("PUT", "quota", {"QuotaBytes": quota_bytes}))[0] == 200
+    refused = await bed.docker("push", bed.image("a/large:1", size_bytes=5_000_000), config="mona")
+    assert refused.code != 0
+    assert 'the registry of client "demo" is full' in refused.text, refused.text
+    assert [one["Name"] for one in (await bed.api("GET", "repositories"))[1]] == ["a/small"]
+    assert (await bed.api("POST", "gc", {"GraceSeconds": 0}))[0] == 200
+    assert (await bed.docker("push", bed.image("a/other:1"), config="mona")).code == 0
 
 
 async def test_a_node_pulls_with_a_token_of_its_own(bed: Bed) -> None:
@@ -117,11 +135,12 @@ async def test_a_node_pulls_with_a_token_of_its_own(bed: Bed) -> None:
     status, _, _ = await bed.get("/v2/a/b/manifests/1", "a/b")
     assert status == 200
     token = bed.service.tokens.node_token("a/b")
-    assert await _pulls(bed, token, "a/b") == 200
-    assert await _pulls(bed, token, "a/c") == 401, "for that repository only"
+    assert await pulls(bed, token, "a/b") == 200
+    assert await pulls(bed, token, "a/c") == 401, "for that repository only"
 
 
-async def _pulls(bed: Bed, token: str, repository: str) -> int:
+async def pulls(bed: Bed, token: str, repository: str) -> int:
+    """The status of asking for a manifest with a token."""
     import aiohttp
 
     url = f"https://{bed.address}/v2/{repository}/manifests/1"
@@ -145,15 +164,15 @@ async def test_signing_keys_rotate_without_an_interruption(bed: Bed) -> None:
     bed.keys.add_key()
     bed.stop_registry()
     await bed.start_registry()
-    assert await _pulls(bed, old_token, "a/b") == 200
+    assert await pulls(bed, old_token, "a/b") == 200
     bed.keys.use_newest_key()
     new_token = bed.service.tokens.node_token("a/b")
-    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [200, 200]
+    assert [await pulls(bed, token, "a/b") for token in (old_token, new_token)] == [200, 200]
     assert (await bed.docker("pull", image, config="judy")).code == 0
     bed.keys.drop_old_keys()
     bed.stop_registry()
     await bed.start_registry()
-    assert [await _pulls(bed, token, "a/b") for token in (old_token, new_token)] == [401, 200]
+    assert [await pulls(bed, token, "a/b") for token in (old_token, new_token)] == [401, 200]
 
 
 async def test_logins_and_images_survive_a_restart(bed: Bed) -> None:

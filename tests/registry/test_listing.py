@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kokiris.cli.registry import parse_size, registry_address, size_text
+from kokiris.cli.registry import parse_size, registry_address
 from kokiris.kernel.errors import BadInput
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.task import Task
@@ -96,12 +96,6 @@ def test_sizes(text: str, size: int) -> None:
 def test_wrong_sizes(wrong: str) -> None:
     with pytest.raises(BadInput):
         parse_size(wrong)
-
-
-def test_size_texts() -> None:
-    assert [size_text(one) for one in (0, 999, 1500, 250_000, 3 * 10**13)] == [
-        "0 B", "999 B", "1.5 kB", "250 kB", "30.0 TB",
-    ]  # fmt: skip
 
 
 def test_the_registrys_address_follows_from_nomads() -> None:

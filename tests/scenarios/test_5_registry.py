@@ -8,9 +8,13 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.scenarios.infra import Completed, Infra, run, site_image, until
+from kokiris.cli.session import parse_exports
+from kokiris.infra.config import Layout
+from kokiris.registry.sharing import Share
+from tests.scenarios.infra import KOKIRIS, Completed, Infra, run, site_image, until
 
 pytestmark = pytest.mark.scenario
 
@@ -141,11 +145,14 @@ def test_quota_retention_and_garbage(infra: Infra, registry: str) -> None:
         docker(infra, "dave", "tag", site_image(), f"{registry}/keep/over:1")
         refused = docker(infra, "dave", "push", f"{registry}/keep/over:1", check=False)
         assert refused.returncode != 0
-        assert "quota is 10 bytes" in refused.stderr
+        assert "quota is 10 B" in refused.stderr
     finally:
         infra.kokiris("registry", "quota", "set", "0")
     assert "would free" in infra.kokiris("registry", "gc", "-dry-run", "-grace", "0s").stdout
     assert "freed" in infra.kokiris("registry", "gc", "-grace", "0s").stdout
+    assert "@daily (UTC), next 2" in infra.kokiris("registry", "schedule").stdout
+    assert "30 3 * * 1 (UTC)" in infra.kokiris("registry", "schedule", "30 3 * * 1").stdout
+    assert "= off" in infra.kokiris("registry", "schedule", "off").stdout
     docker(infra, "dave", "rmi", f"{registry}/keep/app:3")
     docker(infra, "dave", "pull", f"{registry}/keep/app:3")
 
@@ -164,6 +171,43 @@ def test_images_survive_the_registrys_restart_and_a_kill(infra: Infra, registry:
     docker(infra, "erin", "kill", "-s", "KILL", *process.stdout.split())
     docker(infra, "erin", "rmi", image)
     until(lambda: docker(infra, "erin", "pull", image, check=False).returncode == 0, "it is served again")
+
+
+DOORS = ("http", "https", "nomad", "consul", "dns", "rpc", "node", "panel", "logs", "registry")
+
+
+def test_another_infra_of_the_client_uses_the_registry(infra: Infra, registry: str, job: str, tmp_path: Path) -> None:
+    """On this machine, on ports of its own: its job runs from an image of ours, which then stays."""
+    new_user(infra, registry, "gina", "**:pull,push")
+    image = pushed(infra, registry, "gina", "shared/web:1")
+    docker(infra, "gina", "rmi", image)
+    here, file = ("-client", "demo", "-infra", "rec2"), tmp_path / "rec2.json"
+    infra.kokiris("registry", "share", "rec2", "-o", file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    ports = [f"-port={door}={32000 + number}" for number, door in enumerate(DOORS)]
+    run([KOKIRIS, "up", *here, *ports, "-registry", file])
+    layout = Layout("/var/lib/kokiris/demo/rec2")
+    try:
+        exports = parse_exports(layout.token_file)
+        assert exports["KOKIRIS_REGISTRY"] == registry
+        assert f"https://{registry}/" in run([KOKIRIS, "urls", *here]).stdout
+        refused = run([KOKIRIS, "addon", "enable", *here, "registry"], check=False)
+        assert refused.returncode == 1
+        assert f"uses the registry {registry}, which another infra of the client holds" in refused.stderr
+        elsewhere = run([KOKIRIS, "registry", "repo", "list"], env=exports, check=False)
+        assert "another infra's" in elsewhere.stderr
+        run([KOKIRIS, "job", "run", "-"], env=exports, stdin=infra.site_job(job, count=1, image=image))
+        listed = infra.kokiris("registry", "repo", "list").stdout
+        assert re.search(rf"shared/web +1 .*rec2: default/{job}", listed), listed
+        assert "rec2 (1 images, said" in infra.kokiris("registry", "status").stdout
+        kept = infra.kokiris("registry", "tag", "delete", "shared/web:1", check=False)
+        assert f"used by rec2: default/{job}" in kept.stderr
+        secret = msgspec.json.decode(file.read_bytes(), type=Share).Secret
+        assert secret not in "".join(path.read_text(errors="replace") for path in layout.logs.iterdir())
+    finally:
+        run([KOKIRIS, "down", *here, "-purge"])
+        infra.kokiris("registry", "user", "remove", "rec2")
+    docker(infra, "gina", "pull", image)
 
 
 def test_a_users_secrets_are_in_no_file_and_no_log(infra: Infra, registry: str) -> None:

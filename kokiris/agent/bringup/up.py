@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from kokiris.access.authority import new_authority, utc_now
-from kokiris.access.bootstrap import make_management_token, make_operator_token
+from kokiris.access.bootstrap import make_management_token, make_operator_token, rename_registry
 from kokiris.access.node_certificate import renew
 from kokiris.agent.bringup.preflight import check_machine
 from kokiris.agent.processes import read_pid
@@ -26,6 +26,7 @@ from kokiris.infra.rules import PlannedNode, check_rules
 from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.errors import BadInput, HostError, Unavailable
 from kokiris.kernel.files import write_atomic, write_secret
+from kokiris.registry.sharing import Share
 from kokiris.variables.sealing import make_keyring
 
 Say = Callable[[str], None]
@@ -44,8 +45,8 @@ class UpReport:
     changes: list[str] = field(default_factory=list)
 
 
-def up(config: Config, say: Say) -> UpReport:
-    """Brings the infra up; a second call changes nothing.
+def up(config: Config, say: Say, share: Share | None = None) -> UpReport:
+    """Brings the infra up; a second call changes nothing. `share`: another infra's registry, to be used from now on.
 
     Raises RuleBroken, BadInput or HostError before any change, Unavailable when a door stays shut.
     """
@@ -56,6 +57,7 @@ def up(config: Config, say: Say) -> UpReport:
     check_machine(config, layout)
     report = UpReport(config, layout)
     _write_files(report)
+    _write_share(report, share)
     if config.hosts_file:
         _write_hosts(report)
     if read_pid(layout.run / "agent.pid") is None:
@@ -109,10 +111,21 @@ def _write_files(report: UpReport) -> None:
     layout.addons.mkdir(exist_ok=True, mode=0o711)
 
 
+def _write_share(report: UpReport, share: Share | None) -> None:
+    if share is not None:
+        raw, path = msgspec.json.encode(share), report.layout.registry_share
+        if not path.exists() or path.read_bytes() != raw:
+            write_secret(path, raw)
+            report.changes.append("account for the registry")
+    rename_registry(report.config, report.layout)
+
+
 def _write_hosts(report: UpReport) -> None:
     path = Path(report.config.hosts_file)
     text = path.read_text() if path.exists() else ""
-    wanted = with_block(text, report.config.name, report.config.vip_address, report.config.addresses.hosts())
+    addresses, elsewhere = report.config.addresses, report.config.registry.server
+    names = [host for host in addresses.hosts() if host != addresses.registry or not elsewhere]
+    wanted = with_block(text, report.config.name, report.config.vip_address, names)
     if rewrite(path, wanted):
         report.changes.append(f"names in {path}")
 

@@ -43,9 +43,11 @@ from kokiris.orchestrator.state import State
 from kokiris.registry.accounts import Accounts
 from kokiris.registry.api.app import make_registry_app
 from kokiris.registry.api.node import NodeCredential
-from kokiris.registry.layout import RegistryLayout, issuer, server_address
+from kokiris.registry.cleanup import CleanUps
+from kokiris.registry.layout import RegistryLayout, issuer
 from kokiris.registry.model import Keys as RegistryKeys
 from kokiris.registry.service import RegistryService
+from kokiris.registry.sharing import read_share
 from kokiris.registry.tokenserver import Issuing
 from kokiris.routing.advice import tag_warnings
 from kokiris.store.contract import Condition, Store
@@ -92,7 +94,9 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         for follower in views.followers:
             await follower.start()
             stack.push_async_callback(follower.stop)
-        duties = _LeaderDuties(views.core, Upkeep(views.writer).run, views.databases.run_schedules)
+        duties = _LeaderDuties(
+            views.core, Upkeep(views.writer).run, views.databases.run_schedules, *_of_shared(stack, views.registry)
+        )
         leading = leadership.start(duties.begin, duties.end)
         stack.push_async_callback(leadership.stop)
         rpc = _rpc_listener(config, layout, views)
@@ -104,7 +108,18 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         gc.freeze()  # what has been loaded stays: later collections need not look at it
         log.info("server of %s ready", config.name)
         renewed = _on_renewal(layout, [rpc.reload_certificate, dialer.reload])
-        await _until(stop, leading, asyncio.ensure_future(renewed), *(follower.failed for follower in views.followers))
+        cleaned = asyncio.ensure_future(CleanUps(views.registry).run_schedule())
+        await _until(
+            stop, leading, asyncio.ensure_future(renewed), cleaned, *(follower.failed for follower in views.followers)
+        )
+
+
+def _of_shared(stack: AsyncExitStack, registry: RegistryService) -> list[Callable[[], Awaitable[None]]]:
+    """The leader's duty to another infra that holds the client's registry."""
+    if registry.shared is None:
+        return []
+    stack.push_async_callback(registry.shared.close)
+    return [registry.shared.run]
 
 
 async def _stop_all(servers: list[HttpServer]) -> None:
@@ -169,7 +184,7 @@ def _registry(
     files = RegistryLayout(layout)
     service = RegistryService(
         client=config.client,
-        issuing=Issuing(server_address(config), issuer(config)),
+        issuing=Issuing(config.registry_server, issuer(config)),
         keys=files.keys,
         storage=files.storage,
         store=store,
@@ -178,6 +193,7 @@ def _registry(
         infra_tokens=tokens,
         token_lives=lambda accessor_id: any(one.AccessorID == accessor_id for one in tokens.tokens()),
         jobs=jobs,
+        share=(lambda: read_share(layout.registry_share)) if config.registry.server else None,
     )
     return service, follower
 
@@ -212,7 +228,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         tokens=views.tokens,
         identity=identity,
         variable_store=views.variables,
-        tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.missing_images(job)],
+        tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.image_warnings(job)],
     )
     add_database_routes(nomad, views.databases, views.tokens)
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)

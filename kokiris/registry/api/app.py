@@ -9,6 +9,7 @@ import falcon.asgi
 from kokiris.http.app import make_app
 from kokiris.registry.api import management
 from kokiris.registry.api.token import TokenEndpoint
+from kokiris.registry.api.use import Uses
 from kokiris.registry.service import RegistryService
 
 App = falcon.asgi.App[Any, Any]
@@ -26,5 +27,7 @@ def make_registry_app(service: RegistryService) -> App:
     app.add_route("/api/v1/quota", management.Quota(service))
     app.add_route("/api/v1/anonymous", management.Anonymous(service))
     app.add_route("/api/v1/retention", management.Retention(service))
+    app.add_route("/api/v1/schedule", management.Schedule(service))
+    app.add_route("/api/v1/use", Uses(service))
     app.add_route("/api/v1/gc", management.Garbage(service))
     return app

@@ -7,9 +7,10 @@ import msgspec
 
 from kokiris.http.app import read_json, send_json
 from kokiris.http.tokens import require_management
-from kokiris.kernel.clock import parse_rfc3339_ns, rfc3339
-from kokiris.kernel.errors import BadInput
-from kokiris.registry.model import Account, Grant, RetentionRule
+from kokiris.kernel.clock import parse_rfc3339_ns, rfc3339, wall_ns
+from kokiris.kernel.errors import BadInput, Conflict
+from kokiris.registry.cleanup import next_cleanup_ns
+from kokiris.registry.model import Account, CleanUp, Grant, RetentionRule, Use
 from kokiris.registry.scopes import parse_grant
 from kokiris.registry.service import RegistryService
 
@@ -41,6 +42,15 @@ class SecretAnswer(msgspec.Struct, kw_only=True):
     Server: str
 
 
+class SharingInfra(msgspec.Struct, kw_only=True):
+    """Another infra of the client that uses the registry."""
+
+    Name: str
+    ReportedAt: int
+    """Unix ns; when it last said what it uses; 0: never."""
+    Images: int
+
+
 class SettingsAnswer(msgspec.Struct, kw_only=True):
     """Present settings, and how much is stored."""
 
@@ -49,6 +59,17 @@ class SettingsAnswer(msgspec.Struct, kw_only=True):
     QuotaBytes: int
     Retention: list[RetentionRule]
     AnonymousPull: list[str]
+    Schedule: str
+    NextCleanUp: int
+    """Unix ns; 0: none is to come."""
+    LastCleanUp: CleanUp
+    SharedWith: list[SharingInfra]
+
+
+class ScheduleRequest(msgspec.Struct, kw_only=True):
+    """`Schedule` as cron's five fields, UTC; "": no clean-up by itself."""
+
+    Schedule: str
 
 
 class QuotaRequest(msgspec.Struct, kw_only=True):
@@ -83,6 +104,11 @@ class _Guarded:
 
     def _check(self, req: falcon.asgi.Request) -> RegistryService:
         require_management(req, self._service.infra_tokens)
+        if self._service.shared is not None:
+            raise Conflict(
+                f"the registry {self._service.server} is another infra's, which this one uses",
+                next_step="Run it with the environment of the infra that holds it.",
+            )
         return self._service
 
 
@@ -152,6 +178,12 @@ class Settings(_Guarded):
             QuotaBytes=settings.QuotaBytes,
             Retention=settings.Retention,
             AnonymousPull=settings.AnonymousPull,
+            Schedule=settings.Schedule,
+            NextCleanUp=next_cleanup_ns(
+                settings, service.accounts.last_cleanup, enabled_at_ns=service.tokens.enabled_at_ns, now_ns=wall_ns()
+            ),
+            LastCleanUp=service.accounts.last_cleanup,
+            SharedWith=_sharing(service),
         )
         send_json(req, resp, answer)
 
@@ -193,6 +225,16 @@ class Retention(_Guarded):
         send_json(req, resp, {"Deleted": await service.run_retention(dry_run=wanted.DryRun)})
 
 
+class Schedule(_Guarded):
+    """`/api/v1/schedule`."""
+
+    async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Sets when the clean-up runs."""
+        service = self._check(req)
+        await service.set_schedule((await read_json(req, ScheduleRequest)).Schedule)
+        send_json(req, resp, {})
+
+
 class Garbage(_Guarded):
     """`/api/v1/gc`."""
 
@@ -201,6 +243,12 @@ class Garbage(_Guarded):
         service = self._check(req)
         wanted = await read_json(req, RunRequest)
         send_json(req, resp, await service.collect(dry_run=wanted.DryRun, grace_s=wanted.GraceSeconds))
+
+
+def _sharing(service: RegistryService) -> list[SharingInfra]:
+    names = [one.Name for one in service.accounts.all() if one.Kind == "infra"]
+    uses = {name: service.accounts.uses.get(name, Use()) for name in names}
+    return [SharingInfra(Name=name, ReportedAt=use.At, Images=len(use.Images)) for name, use in uses.items()]
 
 
 def _entry(account: Account) -> AccountEntry:

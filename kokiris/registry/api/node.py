@@ -37,13 +37,13 @@ class NodeCredential:
         self._service, self._check_secret = service, check_secret
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Raises Unavailable when the registry is not enabled."""
+        """Raises Unavailable when the registry is not enabled, or another infra's does not answer."""
         wanted = await read_json(req, CredentialRequest)
         self._check_secret(wanted.NodeID, req.get_header(SECRET_HEADER) or "")
         image = parse_image(wanted.Image, self._service.server)
         answer = CredentialAnswer()
         if image is not None:
-            token = self._service.tokens.node_token(image.repository)
+            token = await self._service.node_token(image.repository)
             answer = CredentialAnswer(
                 ServerAddress=self._service.server, RegistryToken=token, ExpiresInSeconds=NODE_TOKEN_LIFE_S
             )

@@ -104,15 +104,14 @@ def _send(resp: falcon.asgi.Response, answer: TokenAnswer) -> None:
 
 
 def _refuse(resp: falcon.asgi.Response, error: KokirisError) -> None:
-    """In the registry's own form: `docker` prints code and message."""
+    """In the registry's own form: `docker` prints `details`, others code and message."""
     resp.status = error.http_status
     resp.content_type = JSON_TYPE
     resp.set_header("Cache-Control", "no-store")
     if error.http_status == 401:
         resp.set_header("WWW-Authenticate", 'Basic realm="kokiris registry"')
     message = error.message.removeprefix("unauthorized: ")
+    details = message
     if error.http_status == 403:
-        message = f"{message}. {error.next_step}"
-    resp.data = msgspec.json.encode(
-        {"errors": [{"code": error.code.upper(), "message": message}], "details": error.message}
-    )
+        message = details = f"{message}. {error.next_step}"
+    resp.data = msgspec.json.encode({"errors": [{"code": error.code.upper(), "message": message}], "details": details})

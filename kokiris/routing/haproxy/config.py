@@ -77,6 +77,8 @@ def _global(config: StaticConfig, files: HaproxyFiles) -> str:
   # normalize-uri: routes are chosen on the path a server would see, not on one of its many spellings.
   expose-experimental-directives
   ssl-default-bind-options ssl-min-ver TLSv1.2
+  # How far an upload over HTTP/2 may run ahead: with the default, 64 kB, it has a third of the speed of HTTP/1.1.
+  tune.h2.initial-window-size 1048576
   ssl-server-verify none
 """
 

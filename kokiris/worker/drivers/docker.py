@@ -30,6 +30,7 @@ from kokiris.worker.drivers.docker_config import container_name, create_body
 from kokiris.worker.drivers.docker_exec import open_exec
 from kokiris.worker.drivers.docker_usage import usage_from_stats
 from kokiris.worker.drivers.engine import Engine, EngineError, registry_of
+from kokiris.worker.drivers.pull_advice import pull_advice
 from kokiris.worker.drivers.signals import number
 from kokiris.worker.logs.docker_follow import DockerFollower
 from kokiris.worker.logs.files import LogLimits
@@ -138,7 +139,7 @@ class DockerDriver:
         except (EngineError, NotFound, Conflict) as error:
             raise StartFailed(
                 f'Failed to pull image "{reference}" from {registry_of(reference)}: {error.message}',
-                next_step="Check the image's name and tag, the registry's address, and `auth`.",
+                next_step=pull_advice(reference, error.message, logged_in=_auth(setup) is not None),
             ) from error
         finally:
             self._pulling.pop(reference, None)
@@ -151,10 +152,9 @@ class DockerDriver:
         reference = text(setup.config, "image")
         try:
             return await self._node_auth(reference)
-        except Unavailable:
-            raise
         except KokirisError as error:
-            raise EngineError(f"the servers gave no right to pull it: {error.message}") from error
+            reason = ". ".join(error.message.rstrip(".\n").splitlines())
+            raise EngineError(f"the servers gave no right to pull it: {reason}") from error
 
     async def _load_archive(self, setup: TaskSetup) -> None:
         archive = text(setup.config, "load")

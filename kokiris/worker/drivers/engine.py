@@ -170,7 +170,7 @@ class Engine:
                     if "error" in step:
                         raise EngineError(str(step["error"]))
         except TimeoutError:
-            raise EngineError(f"no answer within {timeout_s:.0f} s") from None
+            raise EngineError(f"not pulled within {timeout_s:.0f} s (image_pull_timeout)") from None
 
     async def import_image(self, reference: str, tar: bytes) -> None:
         """As `docker import -`: one layer from a tar."""

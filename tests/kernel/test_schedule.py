@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kokiris.databases.schedule import is_due, next_after, parse_schedule
 from kokiris.kernel.errors import BadInput
+from kokiris.kernel.schedule import is_due, next_after, parse_schedule
 
 NS = 1_000_000_000
 

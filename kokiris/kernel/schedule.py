@@ -1,4 +1,4 @@
-"""When a backup is due: the five fields of cron, UTC, without names. Pure."""
+"""When something is due by itself: the five fields of cron, UTC, without names. Pure."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def next_after(schedule: Schedule, after_ns: int) -> int | None:
 
 
 def is_due(schedule: Schedule, *, last_ns: int, set_ns: int, now_ns: int) -> bool:
-    """Whether a time of the schedule has passed since the last backup, or since it was set: one that was missed while
-    the servers were down is made up for, once."""
+    """Whether a time of the schedule has passed since it was last done, or since it was set: what was missed while the
+    servers were down is made up for, once."""
     due_ns = next_after(schedule, max(last_ns, set_ns))
     return due_ns is not None and due_ns <= now_ns

@@ -1,0 +1,92 @@
+"""What an idle infra with all seven doors open weighs: proportional set sizes, which count shared pages once.
+
+`python -m bench.memory` brings up an infra of its own; `bench.deploy` measures the one it has just brought up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.table import Report, Row, main
+from tests.scenarios.infra import Infra
+from tests.scenarios.infra import run as command
+
+SETTLE_S = 5
+"""What idle means: nothing has been asked of it for a while."""
+CORE = ("agent", "server", "worker", "edge", "dns")
+ENGINE = ("dockerd", "containerd", "containerd-shim", "docker-proxy")
+ADD_ONS = {"distribution": "registry", "apache": "phpMyAdmin", "mariadb": "MariaDB"}
+"""Task → what its container is listed as."""
+CONDITIONS = "PSS, one node, sample site runs"
+
+
+async def run(report: Report) -> None:
+    """Needs root and nothing listening on the usual ports."""
+    report.progress("bringing an infra up")
+    infra = await asyncio.to_thread(Infra.bring_up, "sqlite")
+    try:
+        await idle_memory(report, infra)
+    finally:
+        await asyncio.to_thread(command, ["make", "down", "PURGE=1"])
+
+
+async def idle_memory(report: Report, infra: Infra) -> None:
+    """A row a process of ours, a row a third party, and the sums that have an aim."""
+    await asyncio.sleep(SETTLE_S)
+    ours = {name: _pss_mb([infra.pid(name)]) for name in (*CORE, "logs")}
+    third = {
+        "haproxy": _pss_mb(_named("haproxy")),
+        "dockerd, containerd, shims": _pss_mb(_named(*ENGINE)),
+    }
+    third |= {title: _pss_mb(await asyncio.to_thread(_in_container, task)) for task, title in ADD_ONS.items()}
+    for name, size_mb in {**ours, **third}.items():
+        assert size_mb > 0, f"{name} does not run"
+        report.add(Row(f"idle memory, {name}", size_mb, "MB", conditions=CONDITIONS))
+    core = sum(ours[name] for name in CORE)
+    whole = sum(ours.values()) + sum(third.values()) - third["MariaDB"]
+    sums = (
+        ("our processes without logs", core, "sum"),
+        ("all our processes", sum(ours.values()), "sum; aim < 200 MB"),
+        ("all seven doors open", whole, "all of the above without MariaDB; aim < 500 MB"),
+    )
+    for name, size_mb, conditions in sums:
+        report.add(Row(f"idle memory, {name}", size_mb, "MB", conditions=conditions))
+
+
+def _pss_mb(pids: Iterable[int]) -> float:
+    """Of those that still run when they are looked at."""
+    total_kb = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total_kb += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])  # type: ignore[index]  # always there
+    return total_kb / 1024
+
+
+def _named(*names: str) -> list[int]:
+    """Of this machine, which is the benchmark's own; `comm` is cut at 15 characters."""
+    wanted = {name[:15] for name in names}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text().strip() in wanted:
+                found.append(int(path.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def _in_container(task: str) -> list[int]:
+    """All processes of the running container of a task."""
+    ids = command(["docker", "ps", "-q", "--filter", f"label=kokiris.task={task}"]).stdout.split()
+    tops = [command(["docker", "top", one, "-o", "pid"]).stdout.split()[1:] for one in ids]
+    return [int(pid) for top in tops for pid in top]
+
+
+if __name__ == "__main__":
+    main(run)
