@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import msgspec
 
-from bench.memory import idle_memory
+from bench.idle import idle
 from bench.table import Report, Row, main, median_and_p99
 from tests.scenarios.infra import Infra, site_image
 from tests.scenarios.infra import run as command
@@ -29,7 +29,7 @@ async def run(report: Report) -> None:
     report.progress("bringing an infra up")
     infra = await asyncio.to_thread(Infra.bring_up, "sqlite")
     try:
-        await idle_memory(report, infra)
+        await idle(report, infra)
         context = ssl.create_default_context(cafile=str(infra.layout.tls / "ca.pem"))
         connector = aiohttp.TCPConnector(ssl=context, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session:

@@ -1,11 +1,12 @@
-"""What an idle infra with all seven doors open weighs: proportional set sizes, which count shared pages once.
+"""What an idle infra with all seven doors open costs: proportional set sizes, which count shared pages once, and CPU.
 
-`python -m bench.memory` brings up an infra of its own; `bench.deploy` measures the one it has just brought up.
+`python -m bench.idle` brings up an infra of its own; `bench.deploy` measures the one it has just brought up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.scenarios.infra import Infra
 from tests.scenarios.infra import run as command
 
 SETTLE_S = 5
+CPU_FOR_S = 30
 """What idle means: nothing has been asked of it for a while."""
 CORE = ("agent", "server", "worker", "edge", "dns")
 ENGINE = ("dockerd", "containerd", "containerd-shim", "docker-proxy")
@@ -28,14 +30,36 @@ async def run(report: Report) -> None:
     report.progress("bringing an infra up")
     infra = await asyncio.to_thread(Infra.bring_up, "sqlite")
     try:
-        await idle_memory(report, infra)
+        await idle(report, infra)
     finally:
         await asyncio.to_thread(command, ["make", "down", "PURGE=1"])
 
 
-async def idle_memory(report: Report, infra: Infra) -> None:
-    """A row a process of ours, a row a third party, and the sums that have an aim."""
+async def idle(report: Report, infra: Infra) -> None:
+    """A row a process of ours, a row a third party, the sums that have an aim, and what our processes compute."""
     await asyncio.sleep(SETTLE_S)
+    await _memory(report, infra)
+    await _cpu(report, infra)
+
+
+async def _cpu(report: Report, infra: Infra) -> None:
+    pids = {name: infra.pid(name) for name in (*CORE, "logs")}
+    before = {name: _cpu_s(pid) for name, pid in pids.items()}
+    await asyncio.sleep(CPU_FOR_S)
+    spent_s = {name: _cpu_s(pid) - before[name] for name, pid in pids.items()}
+    most = max(spent_s, key=lambda name: spent_s[name])
+    conditions = f"over {CPU_FOR_S} s, health checks of the sample site and the add-ons run; most of it: {most}"
+    share = 100 * sum(spent_s.values()) / CPU_FOR_S
+    report.add(Row("idle CPU, all our processes", share, "% of a core", conditions=conditions))
+
+
+def _cpu_s(pid: int) -> float:
+    """What a process has computed, with all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _memory(report: Report, infra: Infra) -> None:
     ours = {name: _pss_mb([infra.pid(name)]) for name in (*CORE, "logs")}
     third = {
         "haproxy": _pss_mb(_named("haproxy")),
