@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from kokiris.access.bootstrap import door_address
@@ -52,6 +54,7 @@ def collect(config: Config, layout: Layout) -> Health:
         _door(config, layout, names.nomad, "/v1/status/leader"),
         _door(config, layout, names.consul, "/v1/status/leader", token),
         _door(config, layout, names.traefikadmin, "/ping"),
+        _door(config, layout, names.kib, "/_cluster/health", token),
     ]
     well = all(one.pid for one in processes) and all(one.status == "answers" for one in doors)
     return Health(well, processes, doors, _jobs(config, layout, token))
@@ -75,10 +78,27 @@ def _process(layout: Layout, name: str) -> ProcessHealth:
 def _door(config: Config, layout: Layout, host: str, path: str, token: str = "") -> DoorHealth:
     address = door_address(config, host)
     try:
-        status, _ = vip_get(config, layout, host, path, token=token)
+        status, body = vip_get(config, layout, host, path, token=token)
     except OSError as error:
         return DoorHealth(address, f"does not answer: {error}")
-    return DoorHealth(address, "answers" if status == 200 else f"answers {status}")
+    return DoorHealth(address, log_search_status(status, body) if host == config.addresses.kib else _answers(status))
+
+
+def _answers(status: int) -> str:
+    return "answers" if status == 200 else f"answers {status}"
+
+
+def log_search_status(status: int, body: bytes) -> str:
+    """How the log search is, by its `_cluster/health`: its own warning when it takes no entries. Pure."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        warning = msgspec.json.decode(body, type=_LogHealth).warning
+        if status == 200 and warning:
+            return f"takes no entries: {warning}"
+    return _answers(status)
+
+
+class _LogHealth(msgspec.Struct):
+    warning: str = ""
 
 
 def _jobs(config: Config, layout: Layout, token: str) -> list[JobHealth]:

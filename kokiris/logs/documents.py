@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TypeVar
 
 from kokiris.kernel.errors import BadInput
 from kokiris.logs.levels import canonical_level
@@ -27,6 +28,8 @@ MAX_DEPTH = 12
 MAX_VALUES = 400
 """Per document; further ones are in the document and are not indexed."""
 EXACT_INTEGER = 2**53
+
+T = TypeVar("T")
 
 _KEYWORDS = frozenset(KEYWORDS)
 _INTEGERS = frozenset(INTEGERS)
@@ -101,18 +104,29 @@ def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, object]
 def _place(result: Indexed, path: str, value: object) -> None:
     if path in _KEYWORDS:
         text = canonical_level(value) if path == "level" else text_of(value)
-        if len(text) <= KEYWORD_CHARS and text:
-            result.keywords.setdefault(path, []).append(text)
-        if path in {"path", "host"} or len(text) > KEYWORD_CHARS:
+        short = len(text) <= KEYWORD_CHARS
+        if short and text:
+            _add(result.keywords, path, text)
+        if not short or path in {"path", "host"}:
             result.texts.append(text)
         return
     if path in _INTEGERS and (whole := whole_number(value)) is not None:
-        result.integers.setdefault(path, []).append(whole)
+        _add(result.integers, path, whole)
         return
     scalar = scalar_of(value)
     if isinstance(scalar, float) or len(scalar) <= KEYWORD_CHARS:
-        result.attributes.setdefault(path, []).append(scalar)
+        _add(result.attributes, path, scalar)
     result.texts.append(text_of(value))
+
+
+def _add(values: dict[str, T | list[T]], path: str, value: T) -> None:
+    known = values.get(path)
+    if known is None:
+        values[path] = value
+    elif isinstance(known, list):
+        known.append(value)
+    else:
+        values[path] = [known, value]
 
 
 def whole_number(value: object) -> int | None:
@@ -126,6 +140,8 @@ def whole_number(value: object) -> int | None:
 
 def scalar_of(value: object) -> Value:
     """Texts stay, numbers are floats, `true` is "true"; numbers no float holds exactly are texts."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -137,6 +153,8 @@ def scalar_of(value: object) -> Value:
 
 def text_of(value: object) -> str:
     """As a query would write it."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGER:

@@ -49,7 +49,7 @@ def detect_level(line: str) -> str:
     head = line[:HEAD_CHARS]
     if (klog := _KLOG.match(head)) is not None:
         return _KLOG_LEVELS[klog[1]]
-    if (logfmt := _LOGFMT.search(head)) is not None and logfmt[1].lower() in _CANONICAL:
+    if "=" in head and (logfmt := _LOGFMT.search(head)) is not None and logfmt[1].lower() in _CANONICAL:
         return _CANONICAL[logfmt[1].lower()]
     found = _IN_LINE.search(head)
     return _CANONICAL[found[1].lower()] if found is not None else ""

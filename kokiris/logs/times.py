@@ -12,6 +12,7 @@ from kokiris.kernel.errors import BadInput
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UTC = EPOCH.replace(tzinfo=None)
 MIN_US, MAX_US = 0, 4_102_444_800 * SECOND_US
 """1970 to 2100: what the index's sort key can hold."""
 
@@ -28,7 +29,7 @@ _ROUND_OF_PART = {"year": "y", "month": "M", "day": "d", "hour": "h", "minute": 
 
 def iso(time_us: int) -> str:
     """ "2026-11-23T10:00:00.123456Z", always with six digits."""
-    return (EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH_UTC + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
 
 
 def iso_ms(time_us: int) -> str:
@@ -48,7 +49,8 @@ def _day(number: int) -> str:
 
 def to_us(moment: datetime) -> int:
     """Unix µs, exactly."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
 
 
 def epoch_to_us(value: float) -> int:
@@ -64,9 +66,7 @@ def epoch_to_us(value: float) -> int:
 def document_time_us(value: object) -> int:
     """The time a document states, in unix µs. Raises BadInput when it is none, or not of 1970 to 2099."""
     found: int | None = None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e20:
-        found = epoch_to_us(value)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         text = value.strip()
         if (plain := _plain_iso_us(text)) is not None:
             found = plain
@@ -74,6 +74,8 @@ def document_time_us(value: object) -> int:
             found = epoch_to_us(float(text) if "." in text else int(text))
         elif len(text) >= 10 and (match := _DATE_TIME.fullmatch(text)) is not None:
             found = to_us(_start(match, UTC, text)[0])
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e20:
+        found = epoch_to_us(value)
     if found is None or not MIN_US <= found < MAX_US:
         raise BadInput(f"failed to parse date field [{str(value)[:100]}]", next_step="Write the time as RFC 3339.")
     return found

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kokiris.infra.config import Layout
+from kokiris.logs.collect import shipper as shipper_module
 from kokiris.logs.collect.collector import Collector
 from kokiris.logs.collect.shipper import Shipment, Shipper, portions
+from kokiris.logs.index.retention import Limits
 from kokiris.worker.logs.files import LogLimits, RotatingFile
 from tests.engines.logs import TOKEN, LogServer
 
@@ -144,3 +148,27 @@ def test_requests_stay_small() -> None:
     found = list(portions(shipments))
     assert [len(portion) for portion in found] == [2, 2, 2, 1]
     assert [one.identifier for portion in found for one in portion] == [one.identifier for one in shipments]
+
+
+async def test_an_index_that_refuses_holds_up_no_container_and_loses_nothing(
+    server: LogServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shipper_module, "LONGEST_PAUSE_S", 0.2)
+    layout = Layout(tmp_path / "data")
+    out = RotatingFile(place_alloc(layout), "httpd", "stdout", LogLimits())
+    server.index.limits = Limits(min_free_bytes=1 << 60)
+    assert server.index.warning()
+    task = asyncio.create_task(collector(server, layout).run())
+    for number in range(3000):
+        out.write(f"line {number}\n".encode())  # as the worker writes for the container: into a file, whatever ships it
+    async with asyncio.timeout(60):
+        while sum("429" in record.getMessage() for record in caplog.records) < 2:
+            await asyncio.sleep(0.05)
+    assert await found(server) == []
+    server.index.limits = Limits(min_free_bytes=1)
+    async with asyncio.timeout(60):
+        while (await server.call("GET", "/_count"))[1]["count"] < 3000:
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(one["message"] for one in await found(server)) == sorted(f"line {number}" for number in range(3000))

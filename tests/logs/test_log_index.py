@@ -38,7 +38,7 @@ def index(tmp_path: Path) -> Iterator[LogIndex]:
 def sources(index: LogIndex, query: tree.Query | None = None) -> list[dict[str, object]]:
     hits, total = find(index.days(), SearchRequest(query=query or tree.All(), size=9000), now_us())
     assert total == len(hits) or total > 9000
-    return [hit.source for hit in hits]
+    return [hit.source() for hit in hits]
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -101,6 +101,22 @@ def test_own_ids_are_kept_once(index: LogIndex) -> None:
     assert index.refresh()
     assert index.take([Incoming({"message": "c"}, "x")])[0].duplicate
     assert len(sources(index)) == 1
+
+
+def test_an_id_is_known_on_days_long_past(index: LogIndex, tmp_path: Path) -> None:
+    at = now_us()
+    old = Incoming({"@timestamp": iso(at - 2 * DAY_US), "message": "of a restart"}, "x")
+    index.take([old])
+    assert index.refresh()
+    index.stop()
+    days = tmp_path / "index" / "days"
+    (days / day_of(at)).rename(days / day_of(at - 2 * DAY_US))
+    again = LogIndex(tmp_path / "index", Limits(days=3, min_free_bytes=1), commit_every_s=0.05)
+    again.start()
+    again.take([Incoming({"@timestamp": iso(at - days * DAY_US), "message": "newer"}) for days in (0, 1)])
+    assert again.refresh()
+    assert again.take([Incoming({"message": "newest"}, "y"), old])[1].duplicate
+    again.stop()
 
 
 def test_late_entries_go_to_the_day_they_came(index: LogIndex) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kokiris.logs.documents import indexed
@@ -120,6 +120,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(
+    [{"@timestamp": T0_US / 1e6, "status": 200, "user": 5}],
+    [tree.Phrase(field, start, prefix=True) for field in ("status", "user", "job") for start in ("", "2")],
+)
 @given(st.lists(documents, min_size=4, max_size=25), st.lists(queries, min_size=15, max_size=40))
 def test_index_and_reference_agree(root: Path, given_documents: list[dict[str, Any]], asked: list[tree.Query]) -> None:
     day = DayIndex(root / str(next(_folders)))

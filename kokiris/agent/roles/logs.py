@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
+import gc
 import logging
 import secrets
+import sys
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 
@@ -32,10 +35,19 @@ from kokiris.logs.tokens import ServerTokens
 
 log = logging.getLogger(__name__)
 
+COLLECT_AFTER = (50_000, 20, 50)
+"""For `gc.set_threshold`: entries on their way into the index are many small objects that live for a second. Looked
+through after every 700 of them (Python's default), they make taking an entry cost half as much again (measured)."""
+GIVE_BACK_S = 60.0
+SWITCH_S = 0.001
+"""How long the indexing thread may keep the interpreter from a search (Python's default: 5 ms, at every step of it)."""
+
 
 async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
     """Until `stop` is set. Raises KokirisError when the index or the port cannot be used."""
     own_secret = secrets.token_hex(32)
+    gc.set_threshold(*COLLECT_AFTER)
+    sys.setswitchinterval(SWITCH_S)
     async with AsyncExitStack() as stack:
         index = await _open_index(config, layout)
         stack.push_async_callback(asyncio.to_thread, index.stop)
@@ -66,7 +78,7 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             targets=_access_targets(config, layout),
         )
         events = _event_followers(config, layout, shipper, stack)
-        tasks = [asyncio.ensure_future(one) for one in (collector.run(), access.run(), *events)]
+        tasks = [asyncio.ensure_future(one) for one in (collector.run(), access.run(), *events, _give_back_memory())]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("logs of %s on %s:%d", config.name, config.bind_address, door.port)
         try:
@@ -77,6 +89,13 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+async def _give_back_memory() -> None:
+    """A third of what a burst of entries needed stays with malloc otherwise (measured: 54 of 150 MB)."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await asyncio.to_thread(ctypes.CDLL(None).malloc_trim, 0)
 
 
 async def _open_index(config: Config, layout: Layout) -> LogIndex:

@@ -137,6 +137,8 @@ def filtered(body: Any, paths: list[list[str]]) -> Any:
     if isinstance(body, list):
         found = [one for one in (filtered(inner, paths) for inner in body) if one is not None]
         return found or None
+    if isinstance(body, msgspec.Raw):
+        return filtered(msgspec.json.decode(body), paths)
     if not isinstance(body, dict):
         return None
     kept: dict[str, Any] = {}

@@ -28,7 +28,8 @@ from kokiris.logs.query.comparison import comparison
 from kokiris.logs.query.kql import parse_kql
 from kokiris.logs.query.lucene import parse_lucene
 from kokiris.logs.query.tree import QueryError
-from kokiris.logs.search.hits import find, mark, words_of_query
+from kokiris.logs.search.hits import find
+from kokiris.logs.search.rendering import mark, words_of_query
 from kokiris.logs.search.request import SearchRequest
 
 TITLE = "Logs"
@@ -132,7 +133,7 @@ class Page:
             return await self._upstream.newest(query, ROWS)
         request = SearchRequest(query=query, size=ROWS)
         hits, total = await asyncio.to_thread(find, self._index.days(), request, now_us)
-        return [hit.source for hit in hits], total
+        return [hit.source() for hit in hits], total
 
     def _query(self, text: str, span: str, language: str, now_us: int) -> tree.Query:
         if language == "lucene":

@@ -22,7 +22,8 @@ from kokiris.logs.query import tree
 from kokiris.logs.query.dsl import Context, parse_dsl
 from kokiris.logs.query.lucene import parse_lucene
 from kokiris.logs.search.aggregations import aggregate
-from kokiris.logs.search.hits import Hit, find, overlapping, rendered
+from kokiris.logs.search.hits import Hit, find, overlapping
+from kokiris.logs.search.rendering import rendered
 from kokiris.logs.search.request import SearchRequest, parse_search
 
 INDEX_PREFIX = "logs-"
@@ -132,7 +133,8 @@ class Readers:
         if request.total:
             answer["hits"]["total"] = {"value": total, "relation": "eq"}
         answer["hits"]["max_score"] = None if request.sort or not hits else 1.0
-        answer["hits"]["hits"] = [rendered(hit, request, index_name(hit.day)) for hit in hits]
+        names = {day.name: index_name(day) for day in days}
+        answer["hits"]["hits"] = [rendered(hit, request, names[hit.day.name]) for hit in hits]
         if request.aggregations:
             reached = overlapping(days, request.query)
             context = self._context(days, now_us)
@@ -181,7 +183,7 @@ class Readers:
         hits, _ = find(self._index.days(), _replaced(parse_search({}, Context(now_us)), query), now_us)
         if not hits:
             return Reply({"_index": call.parts["index"], "_id": call.parts["id"], "found": False}, 404)
-        found = {"_version": 1, "found": True, "_source": hits[0].source}
+        found = {"_version": 1, "found": True, "_source": msgspec.Raw(hits[0].raw)}
         return Reply({"_index": index_name(hits[0].day), "_id": hits[0].identifier, **found})
 
     def _q(self, call: Call, now_us: int) -> tree.Query:

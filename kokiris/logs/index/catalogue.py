@@ -33,13 +33,17 @@ class Catalogue(msgspec.Struct, kw_only=True):
         self.max_time_us = max(self.max_time_us, entry.time_us)
         self.entries += 1
         self.raw_bytes += raw_bytes
-        new = False
+        new, fields = False, self.fields
         for name in entry.keywords:
-            new = self._count(name, number=False) or new
+            if (known := fields.get(name)) is not None:
+                known.texts += 1
+            else:
+                new = self._count(name, number=False) or new
         for name in entry.integers:
             new = self._count(name, number=True) or new
         for path, values in entry.attributes.items():
-            new = self._count(path, number=isinstance(values[0], float)) or new
+            first = values[0] if isinstance(values, list) else values
+            new = self._count(path, number=isinstance(first, float)) or new
         return new
 
     def _count(self, name: str, *, number: bool) -> bool:

@@ -53,7 +53,9 @@ class DayIndex:
         self.catalogue = self._load_catalogue()
         self._dirty_catalogue = False
         self._searcher = self._index.searcher()
-        self.compiler = Compiler(self._index, values_like=self._values_like, words_like=self._words_like)
+        self.compiler = Compiler(
+            self._index, times=self._times, values_like=self._values_like, words_like=self._words_like
+        )
         facts = self.aggregate(
             tantivy.Query.all_query(),
             {
@@ -128,8 +130,8 @@ class DayIndex:
         return self.compiler.compile(query)
 
     def count(self, query: tantivy.Query) -> int:
-        searcher = self._searcher
-        return _guarded(lambda: int(getattr(searcher.search(query, 1, count=True), "count", None) or 0))
+        """How many match. By an aggregation, which only counts: a search also ranks, at up to six times the cost."""
+        return int(self.aggregate(query, {"n": {"filter": "*"}})["n"]["doc_count"])
 
     def newest(
         self, query: tantivy.Query, limit: int, *, by: str = "k", descending: bool = True
@@ -167,6 +169,10 @@ class DayIndex:
                 except FileNotFoundError:  # merged away meanwhile
                     continue
         return total
+
+    def _times(self) -> tuple[int, int]:
+        """Never narrower than what is committed: entries are counted in before."""
+        return self.catalogue.min_time_us, self.catalogue.max_time_us
 
     def _values_like(self, path: str, expression: str) -> list[str]:
         request = {"v": {"terms": {"field": f"attrs.{path}", "size": MAX_EXPANSIONS + 1, "include": expression}}}

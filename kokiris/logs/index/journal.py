@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"(\d{12})\.ndjson")
 
 
-class Record(msgspec.Struct, array_like=True):
+class Record(msgspec.Struct, array_like=True, gc=False):
     """One document: its number, when it came (unix µs), its own id ("" without one), and the document as JSON."""
 
     sequence: int
@@ -56,7 +56,7 @@ class Journal:
         """Durable when it returns; not written at all when it raises OSError (disk full)."""
         if self._descriptor < 0:
             self.rotate()
-        data = b"".join(_encoder.encode(record) + b"\n" for record in records)
+        data = _encoder.encode_lines(records)
         before = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             view = memoryview(data)
@@ -88,6 +88,10 @@ class Journal:
                 size = self._path(old).stat().st_size
                 self._path(old).unlink(missing_ok=True)
                 self.size_bytes -= size
+
+    def clear(self) -> None:
+        """Removes all files, before the first `append`."""
+        self.forget(self._number)
 
     def close(self) -> None:
         """Idempotent."""

@@ -67,9 +67,7 @@ def row_of(
     if entry.texts:
         row["texts"] = entry.texts
     row.update(entry.integers)
-    attributes = {
-        path: [_attribute(one) for one in values] for path, values in entry.attributes.items() if path in paths
-    }
+    attributes = {path: _attribute(values) for path, values in entry.attributes.items() if path in paths}
     if attributes:
         row["attrs"] = attributes
     return row
@@ -80,5 +78,9 @@ def words_in(text: str) -> bool:
     return any(char.isalnum() for char in text[:200]) or bool(words(text))
 
 
-def _attribute(value: Value) -> Value:
-    return marked(value) if isinstance(value, str) else value
+def _attribute(values: Value | list[Value]) -> Value | list[Value]:
+    if isinstance(values, float):
+        return values
+    if isinstance(values, str):
+        return marked(values)
+    return [marked(one) if isinstance(one, str) else one for one in values]

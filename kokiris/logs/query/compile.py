@@ -29,18 +29,22 @@ Nested = tantivy.Query
 
 
 class Compiler:
-    """For one index. `values_like(path, regex)` gives an attribute's values (as indexed) that match, at most one more
-    than MAX_EXPANSIONS; `words_like(field, prefix)` likewise the words of a text field."""
+    """For one index. `times` are the first and the last time in it (unix µs).
+
+    `values_like(path, regex)` gives an attribute's values (as indexed) that match, at most one more than
+    MAX_EXPANSIONS; `words_like(field, prefix)` likewise the words of a text field."""
 
     def __init__(
         self,
         index: tantivy.Index,
         *,
+        times: Callable[[], tuple[int, int]],
         values_like: Callable[[str, str], Sequence[str]],
         words_like: Callable[[str, str], Sequence[str]],
     ) -> None:
         self._index = index
         self._schema = index.schema
+        self._times = times
         self._values_like = values_like
         self._words_like = words_like
 
@@ -66,6 +70,8 @@ class Compiler:
             case tree.Ids(values=values):
                 return self._ids(values)
             case tree.TimeRange(low_us=low_us, high_us=high_us):
+                if self.is_all(query):
+                    return tantivy.Query.all_query()
                 return self.integers("time", low_us, high_us)
             case tree.Words():
                 return self._words(query)
@@ -74,10 +80,19 @@ class Compiler:
             case _:
                 return either([self._at(query, place) for place in places(query.field)])
 
+    def is_all(self, query: tree.Query) -> bool:
+        """Whether it leaves out nothing. A time range does so on most days that it reaches."""
+        if isinstance(query, tree.TimeRange):
+            first_us, last_us = self._times()
+            low_us, high_us = query.low_us, query.high_us
+            return (low_us is None or low_us <= first_us) and (high_us is None or high_us >= last_us)
+        return isinstance(query, tree.All)
+
     def _all_of(self, queries: Sequence[tree.Query]) -> Nested:
         clauses = [
             (Occur.MustNot, self._of(part.part)) if isinstance(part, tree.Not) else (Occur.Must, self._of(part))
             for part in queries
+            if not self.is_all(part)
         ]
         if all(occur == Occur.MustNot for occur, _ in clauses):
             clauses.append((Occur.Must, tantivy.Query.all_query()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from kokiris.logs.analysis import words
 from kokiris.logs.documents import number_of
 from kokiris.logs.levels import canonical_level
-from kokiris.logs.model import Indexed, Value
+from kokiris.logs.model import Indexed, Value, several
 from kokiris.logs.query import tree
 from kokiris.logs.query.fields import Kind, Place, places
 from kokiris.logs.query.patterns import is_any, prefix_of, regex_of
@@ -77,17 +77,17 @@ def _is(place: Place, value: str, document: Indexed) -> bool:
         return bool(found) and any(set(found) <= set(words(text)) for text in [" ".join(_texts(place, document))])
     if place.kind is Kind.KEYWORD:
         wanted = canonical_level(value) if place.name == "level" else value
-        return wanted in document.keywords.get(place.name, ())
+        return wanted in several(document.keywords.get(place.name))
     number = number_of(value)
     if place.kind is Kind.INTEGER:
-        return number is not None and number in document.integers.get(place.name, ())
-    values = document.attributes.get(place.name, ())
+        return number is not None and number in several(document.integers.get(place.name))
+    values = several(document.attributes.get(place.name))
     return value in values or (number is not None and number in values)
 
 
 def _phrase(place: Place, text: str, document: Indexed, *, prefix: bool) -> bool:
     if place.kind is not Kind.TEXT:
-        return _wildcard_prefix(place, text, document) if prefix else _is(place, text, document)
+        return _begins(place, text, document) if prefix else _is(place, text, document)
     wanted = words(text)
     return bool(wanted) and any(_follows(wanted, words(one), prefix=prefix) for one in _texts(place, document))
 
@@ -101,7 +101,13 @@ def _follows(wanted: list[str], present: list[str], *, prefix: bool) -> bool:
     return False
 
 
-def _wildcard_prefix(place: Place, text: str, document: Indexed) -> bool:
+def _begins(place: Place, text: str, document: Indexed) -> bool:
+    """Whether a value begins with `text`; with nothing: whether there is one."""
+    if not text:
+        return _exists(place, document)
+    if place.kind is Kind.INTEGER:
+        numbers = several(document.integers.get(place.name))
+        return any(str(one).startswith(text) for one in numbers if one >= 0 and text.isdigit() and text.isascii())
     return any(one.startswith(text) for one in _units(place, document))
 
 
@@ -110,11 +116,7 @@ def _wildcard(place: Place, pattern: str, document: Indexed) -> bool:
         return _exists(place, document)
     if place.kind is Kind.INTEGER:
         prefix = prefix_of(pattern)
-        return prefix is not None and any(
-            number >= 0 and str(number).startswith(prefix)
-            for number in document.integers.get(place.name, ())
-            if prefix.isdigit() and prefix.isascii()
-        )
+        return prefix is not None and _begins(place, prefix, document)
     expression = regex_of(pattern, lower=place.kind is Kind.TEXT)
     return any(re.fullmatch(expression, one) for one in _units(place, document))
 
@@ -125,9 +127,9 @@ def _units(place: Place, document: Indexed) -> Iterator[str]:
         for text in _texts(place, document):
             yield from words(text)
     elif place.kind is Kind.KEYWORD:
-        yield from document.keywords.get(place.name, ())
+        yield from several(document.keywords.get(place.name))
     elif place.kind is Kind.ATTRIBUTE:
-        yield from (one for one in document.attributes.get(place.name, ()) if isinstance(one, str))
+        yield from (one for one in several(document.attributes.get(place.name)) if isinstance(one, str))
 
 
 def _texts(place: Place, document: Indexed) -> Iterable[str]:
@@ -138,8 +140,8 @@ def _texts(place: Place, document: Indexed) -> Iterable[str]:
 
 def _numbers(place: Place, document: Indexed) -> list[float]:
     if place.kind is Kind.INTEGER:
-        return [float(one) for one in document.integers.get(place.name, ())]
-    values: Iterable[Value] = document.attributes.get(place.name, ()) if place.kind is Kind.ATTRIBUTE else ()
+        return [float(one) for one in several(document.integers.get(place.name))]
+    values: list[Value] = several(document.attributes.get(place.name)) if place.kind is Kind.ATTRIBUTE else []
     return [one for one in values if isinstance(one, float)]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from kokiris.logs.index.schema import unmarked
@@ -51,8 +52,13 @@ class Curves:
             return _interpolated(days[0][1], percent)
         total = sum(count for count, _ in days)
         candidates = sorted({value for _, points in days for _, value in points})
-        below = [sum(count * _share(points, value) for count, points in days) / total for value in candidates]
-        return _interpolated(list(zip(below, candidates, strict=True)), percent)
+
+        def below(value: float) -> float:
+            return sum(count * _share(points, value) for count, points in days) / total
+
+        place = bisect_left(candidates, percent, key=below)
+        around = candidates[max(0, place - 1) : place + 1]
+        return _interpolated([(below(value), value) for value in around], percent)
 
 
 @dataclass(slots=True)
@@ -176,7 +182,7 @@ def _interpolated(points: list[tuple[float, float]], percent: float) -> float:
 
 def _share(points: list[tuple[float, float]], value: float) -> float:
     """The percentage of a day's values at or below `value`."""
-    at = bisect_right([one for _, one in points], value)
+    at = bisect_right(points, value, key=itemgetter(1))
     if not at:
         return 0.0
     if at == len(points):

@@ -140,12 +140,8 @@ def _fields(given: object) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def filtered_source(document: dict[str, Any], wanted: Any) -> dict[str, Any] | None:
-    """`_source` as the request wants it: true, false, a pattern, a list of them, or includes and excludes."""
-    if wanted is False:
-        return None
-    if wanted is True or wanted is None:
-        return document
+def filtered_source(document: dict[str, Any], wanted: Any) -> dict[str, Any]:
+    """What `_source` picks of a document: a pattern, a list of them, or includes and excludes."""
     if isinstance(wanted, dict):
         includes, excludes = _list(wanted.get("includes")), _list(wanted.get("excludes"))
     else:
