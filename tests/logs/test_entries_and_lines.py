@@ -212,9 +212,8 @@ def test_date_math_in_a_zone_with_summer_time() -> None:
 
 def test_access_lines() -> None:
     line = (
-        b'<134>{"ts":1795434649,"ms":"007","client":"10.0.0.9","method":"GET","host":"shop.example","path":"https:\\/\\/x\\/a",'
-        b'"status":503,"bytes":12,"sent":5,"tq":1,"tw":2,"tc":-1,"tr":4,"duration_ms":9,"router":"shop@consul",'
-        b'"server":"_nomad-task-4c1d0000-1111-2222-3333-444455556666-web","end":"--","frontend":"web"}\n'
+        b"1795434649 007 10.0.0.9 503 12 5 1 2 -1 4 9 -- web shop@consul "
+        b"_nomad-task-4c1d0000-1111-2222-3333-444455556666-web GET https://x/a shop.example"
     )
     document = document_of_access(line, READ_US, infra="rec1", node="n1")
     assert document is not None
@@ -223,10 +222,14 @@ def test_access_lines() -> None:
     assert (document["level"], document["path"], document["status"]) == ("error", "/a", 503)
     assert document["http"]["timings_ms"] == {"tq": 1, "tw": 2, "tr": 4}
     assert document["message"] == "GET shop.example/a 503 9ms"
+    strange = document_of_access(line + b' a\xff"\t{', READ_US, infra="rec1", node="n1")
+    assert strange is not None
+    assert (strange["path"], strange["host"]) == ("/a", 'shop.example a\ufffd" {')
+    assert document_of_access(line.rpartition(b" ")[0], READ_US, infra="rec1", node="n1") is None
 
 
 @given(st.binary(max_size=80))
-def test_no_datagram_is_too_strange(data: bytes) -> None:
+def test_no_line_is_too_strange(data: bytes) -> None:
     document_of_access(data, READ_US, infra="rec1", node="n1")
 
 

@@ -56,8 +56,26 @@ async def test_an_instance_becomes_reachable_by_its_host(
     status, _, headers = await client.get("site.test", "/x?y=1", https=False)
     assert (status, headers["Location"]) == (308, f"https://site.test:{node.https_port}/x?y=1")
     assert (await client.get("other.test"))[:2] == (404, "404 page not found")
-    assert one.last_headers["X-Forwarded-Proto"] == "https"
     assert one.last_headers["Host"] == "site.test"
+    claimed = [
+        "X-Forwarded-For",
+        "x-forwarded-host",
+        "X-Forwarded-Server",
+        "x-real-ip",
+        "Forwarded",
+        "X-Forwarded-Prefix",
+    ]
+    await client.get("site.test", headers=dict.fromkeys(claimed, "forged"))
+    names = ("x-real-ip", "forwarded", "x-forwarded-")
+    told = {name.lower(): value for name, value in one.last_headers.items() if name.lower().startswith(names)}
+    assert told == {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "https",
+        "x-forwarded-port": str(node.https_port),
+        "x-forwarded-host": "site.test",
+        "x-real-ip": "127.0.0.1",
+    }
+    assert (await client.get("x.test", headers={"Host": "a" * 301}))[0] == 400
 
 
 async def test_a_known_router_without_instances_says_so(

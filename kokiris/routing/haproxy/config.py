@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kokiris.kernel.names import Addresses
-from kokiris.logs.model import ACCESS_LOG_FORMAT, ACCESS_LOG_TARGET
+from kokiris.logs.model import ACCESS_CLIENT, ACCESS_LOG_FORMAT, ACCESS_LOG_TARGET
 from kokiris.routing.compiler import PATHS
 from kokiris.routing.gate import COOKIE, DOOR
 from kokiris.routing.haproxy.files import HaproxyFiles
@@ -21,6 +21,11 @@ REDIRECT = "redirect"
 """Map value: answer 308 to the same address under https."""
 NOWHERE = "nowhere"
 """Map value: a hole, cut by a negation, in a wider prefix: 404."""
+
+SENT = "capture.req.hdr(0)"
+"""The Host header as it was sent: captured for the access line, so that no rule has to look for it again."""
+HOST_BYTES = 300
+"""Of a Host header that rules and access lines see: more than a name (253 characters) and a port can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ def _global(config: StaticConfig, files: HaproxyFiles) -> str:
 {threads}  # An old worker lives as long as its last websocket; after this, it is told to go.
   hard-stop-after 30m
   fd-hard-limit 100000
+  # The cache of slow matches: lists are looked up in it for every request, and what we match is found in trees.
+  tune.pattern.cache-size 0
   # normalize-uri: routes are chosen on the path a server would see, not on one of its many spellings.
   expose-experimental-directives
   ssl-default-bind-options ssl-min-ver TLSv1.2
@@ -110,35 +117,38 @@ def _defaults() -> str:
 def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -> str:
     host, wild, exact, prefix = (files.map(name, kind) for kind in ("host", "wild", "exact", "prefix"))
     proto, port = ("https", config.https_port) if name == "websecure" else ("http", config.http_port)
-    access = ACCESS_LOG_TARGET.format(socket=files.access_socket)
     port_suffix = "" if config.https_port == 443 else f":{config.https_port}"
     return f"""frontend {name}
   {bind}
   # A line a request, to the log search; nobody listening is no trouble.
-  log {access}
-  capture request header Host len 128
+  log {ACCESS_LOG_TARGET.format(socket=files.access_socket)}
+  capture request header Host len {HOST_BYTES}
   log-format '{ACCESS_LOG_FORMAT}'
-  # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
-  # No target but a slot begins with "s".
-  http-request set-var(txn.to) req.fhdr(host),map_str({host})
-{_gate(config, files, port_suffix)}  # Only a request that may be repeated is repeated once it was sent.
+  # Written out once a connection, not three times a request.
+  tcp-request session set-var({ACCESS_CLIENT}) src,concat()
+  # Only a request that may be repeated is repeated once it was sent.
   http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS
+  # What a client may not claim goes first, by few searches; setting headers would search for each.
   http-request del-header Forwarded
-  http-request del-header X-Forwarded-Server
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Real-Ip %[src]
-  http-request set-header X-Forwarded-Proto {proto}
-  http-request set-header X-Forwarded-Port {port}
-  http-request set-header X-Forwarded-Host %[req.fhdr(host)]
-  # Few requests need the rules below; asking each of them costs microseconds.
+  http-request del-header X-Real-Ip
+  http-request del-header X-Forwarded- -m beg
+  http-request add-header X-Forwarded-For %[var({ACCESS_CLIENT})]
+  http-request add-header X-Real-Ip %[var({ACCESS_CLIENT})]
+  http-request add-header X-Forwarded-Proto {proto}
+  http-request add-header X-Forwarded-Port {port}
+  http-request add-header X-Forwarded-Host %[{SENT}]
+  # Nearly every request: the host as it is sent has one answer. What is found so cannot be forged: keys are names.
+  # No target but a slot begins with "s". Few requests need the rules below; asking each of them costs microseconds.
+  http-request set-var(txn.to) {SENT},map_str({host})
   acl in_slot var(txn.to) -m beg s
   acl odd path -m sub % // /.
-  http-request allow if in_slot !odd
-  acl known var(txn.to) -m found
+  acl maybe_gated {SENT} -m beg -i pma.
+  http-request allow if in_slot !odd !maybe_gated
+{_gate(config, files, port_suffix)}  acl known var(txn.to) -m found
   # Else its canonical form (names are ASCII on the wire), its wildcard, and routers that match any host.
-  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if !known {{ req.fhdr(host) -m reg [^A-Za-z0-9._:\\[\\]-] }}
-  http-request set-var(txn.to) req.fhdr(host),field(1,:),lower,rtrim(.),map_str({host}) if !known
-  http-request set-var(txn.to) "req.fhdr(host),field(1,:),lower,rtrim(.),regsub(^[^.]*,*),map_str({wild})" if !known
+  http-request deny deny_status 400 content-type "text/plain; charset=utf-8" string "400 bad request: invalid Host header\\n" if !known {{ {SENT} -m reg [^A-Za-z0-9._:\\[\\]-] }} or {{ {SENT},length ge {HOST_BYTES} }}
+  http-request set-var(txn.to) {SENT},field(1,:),lower,rtrim(.),map_str({host}) if !known
+  http-request set-var(txn.to) "{SENT},field(1,:),lower,rtrim(.),regsub(^[^.]*,*),map_str({wild})" if !known
   http-request set-var(txn.to) "str(*),map_str({wild},{NOWHERE})" if !known
   # The path as a server would see it, whatever its spelling. Without "strict", HAProxy 2.6 takes a percent-…
   # normalizer that has a condition for path-merge-slashes; with it, a broken escape is answered 400, as it should.
@@ -156,18 +166,17 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
   http-request set-var(txn.to) var(txn.key),map_str({exact}) if paths
   http-request set-var(txn.to) "var(txn.key),map_beg({prefix},{NOWHERE})" if paths
   http-request return status 404 content-type "text/plain; charset=utf-8" string "{NOT_FOUND_TEXT}\\n" hdr X-Content-Type-Options nosniff if {{ var(txn.to) -m str {NOWHERE} }}
-  http-request redirect location https://%[req.fhdr(host),field(1,:)]{port_suffix}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
+  http-request redirect location https://%[{SENT},field(1,:)]{port_suffix}%[pathq] code 308 if {{ var(txn.to) -m str {REDIRECT} }}
   use_backend panel if maybe_gated gated at_door
   use_backend %[var(txn.to)]
 """  # noqa: E501 - directives of HAProxy are lines
 
 
 def _gate(config: StaticConfig, files: HaproxyFiles, port_suffix: str) -> str:
-    """phpMyAdmin opens to who has signed in to the infra, by TLS only. The first test is cheap: all requests pay it."""
+    """phpMyAdmin opens to who has signed in to the infra, by TLS only."""
     host = config.addresses.pma
     return f"""  # phpMyAdmin's address: a session of the infra first (kokiris/routing/gate.py).
-  acl maybe_gated req.fhdr(host) -m beg -i pma.
-  acl gated req.fhdr(host),field(1,:),lower,rtrim(.) -m str {host}
+  acl gated {SENT},field(1,:),lower,rtrim(.) -m str {host}
   acl at_door path -m beg {DOOR}
   http-request set-var(txn.now) date() if maybe_gated gated
   http-request set-var(txn.left) req.cook({COOKIE}),sha2(256),hex,lower,map_str_int({files.gate},0),sub(txn.now) if maybe_gated gated
