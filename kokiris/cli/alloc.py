@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from kokiris.cli.alloctext import alloc_detail
+from kokiris.cli.alloctext import alloc_detail, check_table
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, Group, flag, value
+from kokiris.cli.flags import Command, flag, value
+from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say
-from kokiris.cli.session import find_by_id, find_job, job_path, namespace_option, open_client
+from kokiris.cli.session import ApiGroup, find_by_id, find_job, job_path, namespace_option, open_client
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 
 DEFAULT_TAIL_LINES = 10
@@ -21,19 +22,26 @@ TAIL_READ_BYTES = 60_000
 """What is read from the end to find the last lines: one chunk of the answer."""
 
 
-@click.group("alloc", cls=Group)
+@click.group("alloc", cls=ApiGroup)
 def alloc_group() -> None:
     """Look at, enter, and stop allocations."""
 
 
-@click.command("status", cls=Command, examples="kokiris alloc status 4c1d\nkokiris alloc status -json 4c1d")
+@click.command("status", cls=Command, examples="kokiris alloc status\nkokiris alloc status -json 4c1d")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", required=False, default="")
 @flag("json", "As JSON.")
 @flag("verbose", "Show whole ids.")
 def status_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
-    """Shows an allocation: its tasks, ports, checks, and what happened to it."""
+    """Lists the allocations, or shows one: its tasks, ports, checks, and what happened to it."""
     client = open_client(namespace)
+    if not alloc:
+        stubs = client.get("/v1/allocations").data
+        if json:
+            as_json(stubs)
+        else:
+            say(allocation_table(stubs, verbose=verbose, with_job=True))
+        return
     allocation = read_alloc(client, alloc)
     if json:
         as_json(allocation)
@@ -48,6 +56,22 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
     except KokirisError:
         return {}
     return found
+
+
+@click.command("checks", cls=Command, examples="kokiris alloc checks 4c1d")
+@namespace_option
+@click.argument("alloc")
+@flag("json", "As JSON.")
+@flag("verbose", "Accepted; ids do not appear.")
+def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
+    """Shows how the health checks of an allocation stand."""
+    del verbose
+    client = open_client(namespace)
+    found = _checks(client, read_alloc(client, alloc)["ID"])
+    if json:
+        as_json(found)
+    else:
+        say(check_table(found) if found else "No checks found")
 
 
 @click.command(
@@ -192,7 +216,10 @@ def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:
         say(file_list(entries))
 
 
-for one in (status_command, logs_command, exec_command, stop_command, restart_command, signal_command, fs_command):
+for one in (
+    status_command, checks_command, logs_command, exec_command, stop_command, restart_command, signal_command,
+    fs_command,
+):  # fmt: skip
     alloc_group.add_command(one)
 
 

@@ -36,14 +36,17 @@ def alloc_detail(alloc: dict[str, Any], checks: dict[str, Any], now_ns: int, *, 
         lines += [(port["Label"], "yes", _mapping(port)) for port in ports]
         sections.append("Allocation Addresses:\n" + table(lines))
     if checks:
-        lines = [("Service", "Name", "Mode", "Status", "Output")]
-        lines += [
-            (one["Service"], one["Check"], one["Mode"], one["Status"], _first_line(one)) for one in checks.values()
-        ]
-        sections.append("Checks:\n" + table(lines))
+        sections.append("Checks:\n" + check_table(checks))
     for name, state in sorted((alloc.get("TaskStates") or {}).items()):
         sections.append(_task(name, state))
     return "\n\n".join(sections)
+
+
+def check_table(checks: dict[str, Any]) -> str:
+    """A row a check."""
+    rows: list[tuple[object, ...]] = [("Service", "Name", "Mode", "Status", "Output")]
+    rows += [(one["Service"], one["Check"], one["Mode"], one["Status"], _first_line(one)) for one in checks.values()]
+    return table(rows)
 
 
 def _first_line(check: dict[str, Any]) -> str:

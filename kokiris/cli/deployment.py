@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag, values
+from kokiris.cli.flags import Command, flag, values
+from kokiris.cli.jobactions import deployment_list
 from kokiris.cli.monitor import Monitor, deployment_table
-from kokiris.cli.output import as_json, pairs, say, short, table
-from kokiris.cli.session import find_by_id, open_client
+from kokiris.cli.output import as_json, pairs, say, short
+from kokiris.cli.session import ApiGroup, find_by_id, open_client
 
 
-@click.group("deployment", cls=Group)
+@click.group("deployment", cls=ApiGroup)
 def deployment_group() -> None:
     """Follow, promote and fail deployments."""
 
@@ -26,11 +27,7 @@ def list_command(json: bool, verbose: bool) -> None:
     if json:
         as_json(found)
         return
-    rows: list[tuple[object, ...]] = [("ID", "Job ID", "Job Version", "Status", "Description")]
-    for one in found:
-        identifier = short(one["ID"], whole=verbose)
-        rows.append((identifier, one["JobID"], one["JobVersion"], one["Status"], one["StatusDescription"]))
-    say(table(rows))
+    say(deployment_list(found, verbose=verbose))
 
 
 @click.command("status", cls=Command, examples="kokiris deployment status 77ab")
@@ -92,5 +89,22 @@ def fail_command(deployment: str, detach: bool, verbose: bool) -> None:
     _decide(deployment, "fail", {}, detach=detach, verbose=verbose)
 
 
-for one in (list_command, status_command, promote_command, fail_command):
+@click.command("pause", cls=Command, examples="kokiris deployment pause 77ab")
+@click.argument("deployment")
+@flag("verbose", "Show whole ids.")
+def pause_command(deployment: str, verbose: bool) -> None:
+    """Holds a deployment: nothing new is placed until it is resumed."""
+    _decide(deployment, "pause", {"Pause": True}, detach=True, verbose=verbose)
+
+
+@click.command("resume", cls=Command, examples="kokiris deployment resume 77ab")
+@click.argument("deployment")
+@flag("detach", "Do not wait.")
+@flag("verbose", "Show whole ids.")
+def resume_command(deployment: str, detach: bool, verbose: bool) -> None:
+    """Lets a paused deployment go on."""
+    _decide(deployment, "pause", {"Pause": False}, detach=detach, verbose=verbose)
+
+
+for one in (list_command, status_command, promote_command, fail_command, pause_command, resume_command):
     deployment_group.add_command(one)

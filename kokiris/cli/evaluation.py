@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag
+from kokiris.cli.flags import Command, flag
 from kokiris.cli.jobtext import failure_text
 from kokiris.cli.output import as_json, pairs, say, short, table
-from kokiris.cli.session import find_by_id, open_client
+from kokiris.cli.session import ApiGroup, find_by_id, open_client
 
 
-@click.group("eval", cls=Group)
+@click.group("eval", cls=ApiGroup)
 def eval_group() -> None:
     """Why the scheduler did what it did."""
 

@@ -9,6 +9,7 @@ import click
 
 from kokiris import __version__
 from kokiris.cli.flags import Group
+from kokiris.cli.output import tell
 from kokiris.kernel.errors import KokirisError
 
 COMMANDS = {
@@ -77,9 +78,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code if error.exit_code != 2 else 1)
     except KokirisError as error:
-        click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
-        if error.next_step and error.next_step not in error.message:
-            click.echo(f"Next: {error.next_step}", err=True)
+        tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import msgspec
 
+from kokiris.kernel.errors import KokirisError
+
 
 def table(rows: Sequence[Sequence[object]]) -> str:
     """Columns aligned with two spaces between, the first row being the head: the form Nomad's users grep and cut."""
@@ -40,6 +42,13 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """A line on standard error: progress and warnings, never data."""
     click.echo(text, err=True)
+
+
+def tell(error: KokirisError) -> None:
+    """An error on standard error, and the next step unless the message says it already."""
+    click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
+    if error.next_step and error.next_step not in error.message:
+        note(f"Next: {error.next_step}")
 
 
 def heading(text: str) -> None:

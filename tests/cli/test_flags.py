@@ -33,6 +33,8 @@ def probe(**given: object) -> None:
         ("-detach -f", {"detach": True, "f": True, "check_index": -1, "var": ()}),
         ("--detach -check-index 7", {"detach": True, "f": False, "check_index": 7, "var": ()}),
         ("-check-index=7", {"detach": False, "f": False, "check_index": 7, "var": ()}),
+        ("-detach=true -f=false", {"detach": True, "f": False, "check_index": -1, "var": ()}),
+        ("-detach=false -f=1 -check-index 7", {"detach": False, "f": True, "check_index": 7, "var": ()}),
         ("-var a=b -var=c=d=e", {"detach": False, "f": False, "check_index": -1, "var": ("a=b", "c=d=e")}),
     ],
 )
