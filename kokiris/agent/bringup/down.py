@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiodocker
 
+from kokiris.agent.bringup.bridge import restore_network
 from kokiris.agent.bringup.up import Say
 from kokiris.agent.processes import PidRecord, read_pid, start_time_of
 from kokiris.agent.third_parties import docker_answers
@@ -21,6 +22,7 @@ from kokiris.infra.hosts import rewrite, without_block
 from kokiris.infra.labels import INFRA_LABEL, infra_label
 from kokiris.kernel.errors import HostError
 from kokiris.registry.layout import distrust_registry
+from kokiris.worker.drivers.cgroups import ROOT, remove_parent
 
 AGENT_STOP_TIMEOUT_S = 90.0
 STOP_ORDER = ("worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
@@ -50,6 +52,8 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
         _end(agent, signal.SIGTERM, AGENT_STOP_TIMEOUT_S)
         done.append("agent")
     done += _end_leftovers(layout)
+    if restore_network(config, layout):
+        done.append(f"bridge {config.docker.bridge}")
     if config.hosts_file:
         path = Path(config.hosts_file)
         if path.exists() and rewrite(path, without_block(path.read_text(), config.name)):
@@ -57,6 +61,7 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
     if purge:
         distrust_registry(config, layout)
         _purge(layout)
+        remove_parent(ROOT)
         done.append(f"data in {layout.root}")
     return done
 
