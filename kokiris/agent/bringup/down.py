@@ -68,13 +68,13 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
 
 
 def _refuse_to_strand(config: Config, layout: Layout) -> None:
-    """Raises Conflict while another infra of this machine has containers in the dockerd that would end with this one."""
+    """Raises Conflict while another infra of this machine has containers in the dockerd that ends with this one."""
     if read_pid(layout.run / "dockerd.pid") is None or not docker_answers(config.docker.socket):
         return
     names = sorted(set(asyncio.run(_infras_of_containers(config))) - {infra_label(config)})
     if names:
         raise Conflict(
-            f"the dockerd of {config.name} runs containers of {', '.join(names)}",
+            f"the dockerd of {config.name} runs containers of {', '.join(name.split('@')[0] for name in names)}",
             next_step="Take that infra down first: kokiris down -client CLIENT -infra INFRA.",
         )
 
