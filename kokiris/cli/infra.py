@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from kokiris.infra.config import (
     keep_operators_lines,
     load,
 )
-from kokiris.kernel.errors import BadInput, RuleBroken
+from kokiris.kernel.errors import BadInput, NotFound, RuleBroken
 from kokiris.registry.sharing import Share, read_share
 
 
@@ -50,6 +51,16 @@ def _share(file: str, client: str) -> Share | None:
             next_step=f'Use the file of an infra of client "{client}".',
         )
     return share
+
+
+def parse_address(flag_name: str, given: str) -> str:
+    """An IP address as it is. Raises BadInput naming the flag for anything else. Pure."""
+    try:
+        return str(ipaddress.ip_address(given))
+    except ValueError as error:
+        raise BadInput(
+            f'{flag_name} "{given}" is not an IP address', next_step="Write one of this node's: `ip -brief address`."
+        ) from error
 
 
 @click.command(
@@ -85,8 +96,8 @@ def up_command(**given: Any) -> None:
         infra=given["infra"],
         domain=given["domain"],
         data_dir=str(Path(data_dir).resolve()),
-        vip_address=given["vip"],
-        advertise_address=given["advertise"],
+        vip_address=parse_address("-vip", given["vip"]),
+        advertise_address=parse_address("-advertise", given["advertise"]) if given["advertise"] else "",
         ports=parse_ports(given["port"]),
         store=StoreConfig(kind=given["store"]),
         docker=DockerConfig(
@@ -143,6 +154,11 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
     except PermissionError as error:
         raise BadInput(
             f"{layout.token_file} is not readable for this user", next_step="Ask its owner, or use sudo."
+        ) from error
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{layout.token_file} does not exist: {layout.root} was never brought up to the end",
+            next_step="Run `kokiris up` for this infra.",
         ) from error
     if sys.stdout.isatty():
         note('(to use it: eval "$(kokiris env)")')

@@ -10,7 +10,7 @@ import click
 from kokiris import __version__
 from kokiris.cli.flags import Group
 from kokiris.cli.output import tell
-from kokiris.kernel.errors import KokirisError
+from kokiris.kernel.errors import HostError, KokirisError
 
 COMMANDS = {
     "up": "kokiris.cli.infra:up_command",
@@ -85,6 +85,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        tell(HostError(str(error)))
+        sys.exit(HostError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -74,6 +74,12 @@ def open_client(namespace: str = "") -> Client:
 
 def _token_file_environment() -> dict[str, str]:
     files = list(BASE.glob("*/*/token.env"))
+    if len(files) > 1:
+        names = ", ".join(sorted(f"{file.parent.parent.name}/{file.parent.name}" for file in files))
+        raise BadInput(
+            f"NOMAD_ADDR is not set, and several infras are on this node: {names}",
+            next_step='Run `eval "$(kokiris env -client CLIENT -infra INFRA)"` first.',
+        )
     if len(files) != 1 or not os.access(files[0], os.R_OK):
         return {}
     return parse_exports(files[0])

@@ -82,7 +82,7 @@ class Unauthenticated(KokirisError):
 
     code = "unauthenticated"
     http_status = 403
-    default_next_step = 'Run `eval "$(kokiris env)"`, or export NOMAD_TOKEN.'
+    default_next_step = 'Run `eval "$(kokiris env)"`, or export NOMAD_TOKEN and CONSUL_HTTP_TOKEN.'
 
 
 class Forbidden(KokirisError):
