@@ -33,13 +33,21 @@ def alloc_detail(alloc: dict[str, Any], checks: dict[str, Any], now_ns: int, *, 
     ports = ((alloc.get("AllocatedResources") or {}).get("Shared") or {}).get("Ports") or []
     if ports:
         lines: list[tuple[object, ...]] = [("Label", "Dynamic", "Address")]
-        lines += [(port["Label"], "yes", _mapping(port)) for port in ports]
+        static = _static_ports(alloc)
+        lines += [(port["Label"], "no" if port["Label"] in static else "yes", _mapping(port)) for port in ports]
         sections.append("Allocation Addresses:\n" + table(lines))
     if checks:
         sections.append("Checks:\n" + check_table(checks))
     for name, state in sorted((alloc.get("TaskStates") or {}).items()):
         sections.append(_task(name, state))
     return "\n\n".join(sections)
+
+
+def _static_ports(alloc: dict[str, Any]) -> set[str]:
+    """The labels of ports that the group asks for by number."""
+    groups = (alloc.get("Job") or {}).get("TaskGroups") or []
+    networks = [net for group in groups if group["Name"] == alloc["TaskGroup"] for net in group["Networks"] or []]
+    return {port["Label"] for net in networks for port in net["ReservedPorts"] or []}
 
 
 def check_table(checks: dict[str, Any]) -> str:

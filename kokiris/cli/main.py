@@ -86,7 +86,8 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        tell(HostError(str(error)))
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        tell(HostError(what, next_step="Check that the path exists and may be read and written by this user."))
         sys.exit(HostError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
