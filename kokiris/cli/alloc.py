@@ -10,7 +10,7 @@ import click
 
 from kokiris.cli.alloctext import alloc_detail, check_table
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, flag, value
+from kokiris.cli.flags import Command, flag, json_output, value
 from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say
@@ -30,7 +30,7 @@ def alloc_group() -> None:
 @click.command("status", cls=Command, examples="kokiris alloc status\nkokiris alloc status -json 4c1d")
 @namespace_option
 @click.argument("alloc", required=False, default="")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def status_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
     """Lists the allocations, or shows one: its tasks, ports, checks, and what happened to it."""
@@ -61,7 +61,7 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
 @click.command("checks", cls=Command, examples="kokiris alloc checks 4c1d")
 @namespace_option
 @click.argument("alloc")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Accepted; ids do not appear.")
 def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
     """Shows how the health checks of an allocation stand."""
@@ -197,7 +197,7 @@ def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
 @namespace_option
 @click.argument("alloc")
 @click.argument("path", required=False, default="/")
-@flag("json", "As JSON.")
+@json_output
 def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:
     """Lists a folder of an allocation, or prints a file."""
     from kokiris.cli.alloctext import file_list  # noqa: PLC0415 - only needed here

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kokiris.cli.flags import Command, flag, values
+from kokiris.cli.flags import Command, flag, json_output, values
 from kokiris.cli.jobactions import deployment_list
 from kokiris.cli.monitor import Monitor, deployment_table
 from kokiris.cli.output import as_json, pairs, say, short
@@ -19,7 +19,7 @@ def deployment_group() -> None:
 
 
 @click.command("list", cls=Command, examples="kokiris deployment list")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def list_command(json: bool, verbose: bool) -> None:
     """Lists the deployments, newest first."""
@@ -32,7 +32,7 @@ def list_command(json: bool, verbose: bool) -> None:
 
 @click.command("status", cls=Command, examples="kokiris deployment status 77ab")
 @click.argument("deployment")
-@flag("json", "As JSON.")
+@json_output
 @flag("monitor", "Follow it until it ends.")
 @flag("verbose", "Show whole ids.")
 def status_command(deployment: str, json: bool, monitor: bool, verbose: bool) -> None:

@@ -25,6 +25,22 @@ def value(name: str, text: str, *, default: Any = "", kind: Any = str, metavar: 
     return click.option(*_spellings(name), default=default, type=kind, help=text, metavar=metavar)
 
 
+TEMPLATE = "kokiris.cli.template"
+"""Where a context keeps the text given with -t."""
+
+
+def json_output(command: F) -> F:
+    """-json, and -t for what a Go template makes of the same data, as Nomad's commands have them."""
+
+    def keep(ctx: click.Context, parameter: click.Parameter, given: str) -> None:
+        del parameter
+        ctx.meta[TEMPLATE] = given
+
+    text = "What a Go template makes of the JSON: '{{ .ID }}'."
+    command = click.option("-t", "template", help=text, metavar="TEMPLATE", expose_value=False, callback=keep)(command)
+    return flag("json", "As JSON.")(command)
+
+
 def values(name: str, text: str, *, metavar: str = "VALUE") -> Callable[[F], F]:
     """An option that may be given several times."""
     return click.option(*_spellings(name), multiple=True, help=text, metavar=metavar)
@@ -106,6 +122,12 @@ class Command(click.Command):
             known = [spelling for parameter in self.get_params(ctx) for spelling in parameter.opts]
             near = difflib.get_close_matches(wrong, known, n=2)
             raise click.NoSuchOption(wrong, possibilities=near, ctx=ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """With -t, a command prepares what it prints as JSON."""
+        if ctx.meta.get(TEMPLATE):
+            ctx.params["json"] = True
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import click
 
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, flag, switch, value, values
+from kokiris.cli.flags import Command, flag, json_output, switch, value, values
 from kokiris.cli.jobactions import (
     deployments_command,
     eval_command,
@@ -143,7 +143,7 @@ def run_command(namespace: str, check_index: int, eval_priority: int, **given: A
 @click.command("status", cls=Command, examples="kokiris job status\nkokiris job status shop")
 @namespace_option
 @click.argument("job", required=False, default="")
-@flag("json", "As JSON.")
+@json_output
 @flag("short", "Only the job itself.")
 @flag("all-allocs", "Accepted; all allocations are always shown.")
 @flag("verbose", "Show whole ids.")
@@ -202,7 +202,7 @@ def _stop(client: Client, namespace: str, job_id: str, given: dict[str, Any]) ->
 @click.argument("job")
 @value("version", "Another version.", metavar="N")
 @flag("hcl", "The source it was submitted from.")
-@flag("json", "Accepted; the output is JSON.")
+@json_output
 def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: bool) -> None:
     """Prints a job as it is registered."""
     del json
@@ -220,13 +220,13 @@ def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: boo
         if not found:
             raise BadInput(f'job "{job_id}" has no version {version}')
         current = found[0]
-    as_json({"Job": current})
+    as_json({"Job": current}, seen_by_template=current)
 
 
 @click.command("allocs", cls=Command, examples="kokiris job allocs shop\nkokiris job allocs -json shop")
 @namespace_option
 @click.argument("job")
-@flag("json", "As JSON.")
+@json_output
 @flag("all", "Those of an earlier job of the same name too.")
 @flag("verbose", "Show whole ids.")
 def allocs_command(namespace: str, job: str, **given: Any) -> None:

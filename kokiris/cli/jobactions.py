@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, flag, value, values
+from kokiris.cli.flags import Command, flag, json_output, value, values
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say, short, table
 from kokiris.cli.session import find_job, job_path, namespace_option, open_client
@@ -82,7 +82,7 @@ def promote_command(namespace: str, job: str, group: tuple[str, ...], **given: A
 @namespace_option
 @click.argument("job")
 @flag("latest", "Only the latest.")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def deployments_command(namespace: str, job: str, latest: bool, json: bool, verbose: bool) -> None:
     """Lists the deployments of a job, newest first."""

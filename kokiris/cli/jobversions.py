@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kokiris.cli.flags import Command, flag, value
+from kokiris.cli.flags import Command, flag, json_output, value
 from kokiris.cli.jobtext import diff_text
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, pairs, say, when
@@ -24,7 +24,7 @@ from kokiris.kernel.errors import BadInput
 @flag("p", "Show what each version changed.")
 @flag("full", "Show the whole job of each version, as JSON.")
 @value("version", "Only this version.", metavar="N")
-@flag("json", "As JSON.")
+@json_output
 def history_command(namespace: str, job: str, version: str, **given: Any) -> None:
     """Lists the versions of a job, newest first."""
     client = open_client(namespace)

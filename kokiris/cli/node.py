@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, flag, value
+from kokiris.cli.flags import Command, flag, json_output, value
 from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.output import as_json, pairs, say, short, table
 from kokiris.cli.session import ApiGroup, find_by_id, open_client
@@ -25,7 +25,7 @@ def node_group() -> None:
 @flag("self", "The node that answers: the infra's only one, for instance.")
 @flag("short", "Without resources and allocations.")
 @flag("quiet", "Only the ids.")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids and attributes.")
 def status_command(node: str, **given: Any) -> None:
     """Lists the nodes, or shows one with its resources and allocations."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from kokiris.cli.flags import TEMPLATE
 from kokiris.kernel.errors import KokirisError
 
 
@@ -57,9 +58,24 @@ def heading(text: str) -> None:
     click.secho(text, bold=sys.stdout.isatty())
 
 
-def as_json(value: Any) -> None:
-    """Indented JSON on standard output."""
+def as_json(value: Any, *, seen_by_template: Any = None) -> None:
+    """Indented JSON on standard output; with -t, what the template makes of the value (or of the one it shall see)."""
+    context = click.get_current_context(silent=True)
+    template = context.meta.get(TEMPLATE) if context is not None else None
+    if template:
+        click.echo(rendered(template, value if seen_by_template is None else seen_by_template), nl=False)
+        return
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=4).decode())
+
+
+def rendered(template: str, value: Any) -> str:
+    """A Go template over decoded JSON, ending with a line's end. Raises TemplateError with the position. Pure."""
+    from kokiris.kernel.templates.evaluation import Evaluation  # noqa: PLC0415 - only -t needs it
+    from kokiris.kernel.templates.functions import PURE  # noqa: PLC0415 - as above
+    from kokiris.kernel.templates.syntax import parse  # noqa: PLC0415 - as above
+
+    text = Evaluation("-t", PURE).render(parse("-t", template), value)
+    return text if text.endswith("\n") else text + "\n"
 
 
 def short(identifier: str, *, whole: bool = False) -> str:

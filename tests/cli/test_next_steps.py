@@ -17,7 +17,7 @@ from kokiris.orchestrator.api.client import Relayed
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
-    """Answers each path with the status it names; "step" in it: with a next step, in the header and as the last line."""
+    """Answers each path with the status it names; with "step" in it, a next step in the header and the last line."""
 
     def do_GET(self) -> None:
         status = int(self.path.split("/")[1])

@@ -10,8 +10,9 @@ from kokiris.cli.alloc import last_lines, log_parameters, only_task
 from kokiris.cli.job import changes_allocations
 from kokiris.cli.jobtext import plan_failures
 from kokiris.cli.monitor import placement_reasons
-from kokiris.cli.output import ago, pairs, table
+from kokiris.cli.output import ago, pairs, rendered, table
 from kokiris.kernel.errors import BadInput
+from kokiris.kernel.templates.tree import TemplateError
 
 CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
 
@@ -90,3 +91,23 @@ def test_reasons_name_what_is_in_the_way() -> None:
 )
 def test_whether_a_plan_changes_anything(updates: dict[str, dict[str, int]], changes: bool) -> None:
     assert changes_allocations({"Annotations": {"DesiredTGUpdates": updates}}) is changes
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{.ID}}", "4c1d\n"),
+        ("{{ .Job.Name }}: {{ len .Ports }}", "shop: 2\n"),
+        ('{{ range .Ports }}{{ .Label }}={{ .Value }}{{ "\\n" }}{{ end }}', "http=80\nadmin=81\n"),
+        ('{{ if eq .Status "running" }}up{{ else }}down{{ end }}', "up\n"),
+        ('{{ printf "%.2s" .ID }}', "4c\n"),
+    ],
+)
+def test_go_templates_over_json(template: str, expected: str) -> None:
+    ports = [{"Label": "http", "Value": 80}, {"Label": "admin", "Value": 81}]
+    assert rendered(template, {"ID": "4c1d", "Job": {"Name": "shop"}, "Ports": ports, "Status": "running"}) == expected
+
+
+def test_a_wrong_template_names_its_place() -> None:
+    with pytest.raises(TemplateError, match=r'template "-t": 1:4: .*Nope'):
+        rendered("{{ .Nope }}", {"ID": "4c1d"})
