@@ -15,6 +15,7 @@ from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say
 from kokiris.cli.session import ApiGroup, find_by_id, find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import allocations
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 
 DEFAULT_TAIL_LINES = 10
@@ -29,7 +30,7 @@ def alloc_group() -> None:
 
 @click.command("status", cls=Command, examples="kokiris alloc status\nkokiris alloc status -json 4c1d")
 @namespace_option
-@click.argument("alloc", required=False, default="")
+@click.argument("alloc", required=False, default="", shell_complete=allocations)
 @json_output
 @flag("verbose", "Show whole ids.")
 def status_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
@@ -60,7 +61,7 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
 
 @click.command("checks", cls=Command, examples="kokiris alloc checks 4c1d")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @json_output
 @flag("verbose", "Accepted; ids do not appear.")
 def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
@@ -79,7 +80,7 @@ def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> Non
     examples="kokiris alloc logs 4c1d\nkokiris alloc logs -f -stderr 4c1d httpd\nkokiris alloc logs -job shop",
 )  # fmt: skip
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task_name", metavar="[TASK]", required=False, default="")
 @flag("stderr", "Standard error instead of standard output.")
 @flag("stdout", "Standard output (the default).")
@@ -131,7 +132,7 @@ def log_parameters(allocation: dict[str, Any], given: dict[str, Any]) -> dict[st
     "kokiris alloc exec -job shop env",
 )  # fmt: skip
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("command", nargs=-1)
 @flag("i", "Pass standard input (the default).")
 @click.option("-t/-T", "tty", default=None, help="A terminal, or none (default: one when standard input is one).")
@@ -153,7 +154,7 @@ def exec_command(namespace: str, alloc: str, command: tuple[str, ...], **given: 
 
 @click.command("stop", cls=Command, examples="kokiris alloc stop 4c1d")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @flag("detach", "Do not wait for the evaluation.")
 @flag("no-shutdown-delay", "Skip the group's shutdown_delay.")
 @flag("verbose", "Show whole ids.")
@@ -171,7 +172,7 @@ def stop_command(namespace: str, alloc: str, detach: bool, no_shutdown_delay: bo
 
 @click.command("restart", cls=Command, examples="kokiris alloc restart 4c1d\nkokiris alloc restart 4c1d httpd")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task", required=False, default="")
 @flag("all-tasks", "Tasks that have ended too.")
 def restart_command(namespace: str, alloc: str, task: str, all_tasks: bool) -> None:
@@ -183,7 +184,7 @@ def restart_command(namespace: str, alloc: str, task: str, all_tasks: bool) -> N
 
 @click.command("signal", cls=Command, examples="kokiris alloc signal -s SIGHUP 4c1d httpd")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task", required=False, default="")
 @value("s", "The signal.", default="SIGKILL", metavar="SIGNAL")
 def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
@@ -195,7 +196,7 @@ def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
 
 @click.command("fs", cls=Command, examples="kokiris alloc fs 4c1d\nkokiris alloc fs 4c1d httpd/local/config.txt")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("path", required=False, default="/")
 @json_output
 def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:

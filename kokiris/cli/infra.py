@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kokiris import __version__
 from kokiris.cli.flags import Command, flag, value, values
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, heading, note, pairs, say, table
@@ -217,3 +218,9 @@ def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> Non
             )
     if not health.well:
         sys.exit(1)
+
+
+@click.command("version", cls=Command, examples="kokiris version")
+def version_command() -> None:
+    """Prints the version."""
+    say(f"kokiris v{__version__}")

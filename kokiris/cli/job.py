@@ -24,6 +24,7 @@ from kokiris.cli.jobversions import history_command, revert_command
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say, tell
 from kokiris.cli.session import ApiGroup, find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import files, jobs
 from kokiris.kernel.errors import BadInput, KokirisError
 
 PLAN_ERROR = 255
@@ -51,7 +52,7 @@ def file_options(command: Any) -> Any:
     command = values("var", "A variable: -var name=value.", metavar="NAME=VALUE")(command)
     command = values("var-file", "A file of variables.", metavar="FILE")(command)
     command = flag("json", "The file is JSON.")(command)
-    return click.argument("file", metavar="FILE")(command)
+    return click.argument("file", metavar="FILE", shell_complete=files)(command)
 
 
 @click.command(
@@ -142,7 +143,7 @@ def run_command(namespace: str, check_index: int, eval_priority: int, **given: A
 
 @click.command("status", cls=Command, examples="kokiris job status\nkokiris job status shop")
 @namespace_option
-@click.argument("job", required=False, default="")
+@click.argument("job", required=False, default="", shell_complete=jobs)
 @json_output
 @flag("short", "Only the job itself.")
 @flag("all-allocs", "Accepted; all allocations are always shown.")
@@ -174,7 +175,7 @@ def status_command(namespace: str, job: str, **given: Any) -> None:
 
 @click.command("stop", cls=Command, examples="kokiris job stop shop\nkokiris job stop -purge shop mail")
 @namespace_option
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=jobs)
 @flag("purge", "Forget the job altogether.")
 @flag("detach", "Do not wait for the evaluation.")
 @flag("yes", "Accepted for scripts; no question is asked.")
@@ -199,7 +200,7 @@ def _stop(client: Client, namespace: str, job_id: str, given: dict[str, Any]) ->
 
 @click.command("inspect", cls=Command, examples="kokiris job inspect shop\nkokiris job inspect -hcl shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @value("version", "Another version.", metavar="N")
 @flag("hcl", "The source it was submitted from.")
 @json_output
@@ -225,7 +226,7 @@ def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: boo
 
 @click.command("allocs", cls=Command, examples="kokiris job allocs shop\nkokiris job allocs -json shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @json_output
 @flag("all", "Those of an earlier job of the same name too.")
 @flag("verbose", "Show whole ids.")

@@ -12,12 +12,13 @@ from kokiris.cli.flags import Command, flag, json_output, value, values
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say, short, table
 from kokiris.cli.session import find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import jobs
 from kokiris.kernel.errors import BadInput, NotFound
 
 
 @click.command("scale", cls=Command, examples="kokiris job scale shop 3\nkokiris job scale shop web 3")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @click.argument("group_and_count", metavar="[GROUP] COUNT", nargs=-1)
 @value("check-index", "Only if the job is at this modify index.", default=-1, kind=int, metavar="INDEX")
 @flag("detach", "Do not wait for the deployment.")
@@ -61,7 +62,7 @@ def only_group(job: dict[str, Any]) -> str:
 
 @click.command("promote", cls=Command, examples="kokiris job promote shop\nkokiris job promote -group web shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @values("group", "Only this group.", metavar="GROUP")
 @flag("detach", "Do not wait.")
 @flag("verbose", "Show whole ids.")
@@ -80,7 +81,7 @@ def promote_command(namespace: str, job: str, group: tuple[str, ...], **given: A
     "deployments", cls=Command, examples="kokiris job deployments shop\nkokiris job deployments -latest shop"
 )
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @flag("latest", "Only the latest.")
 @json_output
 @flag("verbose", "Show whole ids.")
@@ -107,7 +108,7 @@ def deployment_list(deployments: list[dict[str, Any]], *, verbose: bool) -> str:
 
 @click.command("eval", cls=Command, examples="kokiris job eval shop\nkokiris job eval -force-reschedule shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @flag("force-reschedule", "Place failed allocations anew at once.")
 @flag("detach", "Do not wait.")
 @flag("verbose", "Show whole ids.")
@@ -121,7 +122,7 @@ def eval_command(namespace: str, job: str, force_reschedule: bool, **given: Any)
 
 @click.command("start", cls=Command, examples="kokiris job start shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @flag("detach", "Do not wait for the deployment.")
 @flag("verbose", "Show whole ids.")
 def start_command(namespace: str, job: str, **given: Any) -> None:
@@ -139,7 +140,7 @@ def start_command(namespace: str, job: str, **given: Any) -> None:
     "kokiris job restart -task httpd shop",
 )  # fmt: skip
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @values("group", "Only allocations of this group.", metavar="GROUP")
 @value("task", "Only this task.", metavar="TASK")
 @flag("all-tasks", "Tasks that have ended too.")

@@ -12,6 +12,7 @@ from kokiris.cli.jobtext import diff_text
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, pairs, say, when
 from kokiris.cli.session import find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import jobs
 from kokiris.kernel.errors import BadInput
 
 
@@ -20,7 +21,7 @@ from kokiris.kernel.errors import BadInput
     "kokiris job history -version 3 -json shop",
 )  # fmt: skip
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @flag("p", "Show what each version changed.")
 @flag("full", "Show the whole job of each version, as JSON.")
 @value("version", "Only this version.", metavar="N")
@@ -58,7 +59,7 @@ def version_text(job: dict[str, Any], diff: dict[str, Any] | None) -> str:
 
 @click.command("revert", cls=Command, examples="kokiris job revert shop 3\nkokiris job revert -detach shop 3")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @click.argument("version", type=int)
 @flag("detach", "Do not wait for the deployment.")
 @flag("verbose", "Show whole ids.")

@@ -34,6 +34,7 @@ COMMANDS = {
     "db": "kokiris.cli.db:db_group",
     "addon": "kokiris.cli.addon:addon_group",
     "registry": "kokiris.cli.registry:registry_group",
+    "version": "kokiris.cli.infra:version_command",
     "completion": "kokiris.cli.completion:completion_command",
 }
 """Name → where it is; imported when it is called, because a command line must start fast."""
