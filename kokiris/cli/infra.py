@@ -172,7 +172,7 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
 @flag("json", "As JSON.")
 def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: bool, json: bool) -> None:  # noqa: A002 - flag names
     """Prints the infra's addresses."""
-    from kokiris.cli.site import next_commands, platform_addresses, wait_for  # noqa: PLC0415 - as above
+    from kokiris.cli.site import next_commands, platform_addresses, program, wait_for  # noqa: PLC0415 - as above
 
     layout = Layout(find_infra(client, infra, data_dir))
     config = load(layout.config)
@@ -185,9 +185,9 @@ def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: boo
     say(table([("Address", "What answers"), *rows, *([(wait, "the sample site")] if wait else [])]))
     if next:
         heading("Token")
-        say(f'{layout.token_file} (readable by its owner only; eval "$(kokiris env)" sets it)')
+        say(f'{layout.token_file} (readable by its owner only; eval "$({program()} env)" sets it)')
         heading("Try next")
-        for line in next_commands(config, layout, wait):
+        for line in next_commands(config, layout, wait, program()):
             say(f"  {line}")
 
 
