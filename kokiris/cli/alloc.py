@@ -88,14 +88,14 @@ def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> Non
 @flag("tail", "The end of the log only.")
 @value("n", "With -tail: so many lines.", default=-1, kind=int, metavar="LINES")
 @value("c", "With -tail: so many bytes.", default=-1, kind=int, metavar="BYTES")
-@flag("job", "The first argument is a job: take one of its running allocations.")
+@flag("job", "The first argument is a job: take its newest allocation that runs, or has run.")
 @value("task", "The task.", metavar="TASK")
 @flag("verbose", "Accepted; ids do not appear.")
 def logs_command(namespace: str, alloc: str, **given: Any) -> None:
     """Prints what a task wrote."""
     client = open_client(namespace)
     given["task"] = given["task"] or given["task_name"]
-    allocation = read_alloc(client, running_alloc_of(client, alloc) if given["job"] else alloc)
+    allocation = read_alloc(client, running_alloc_of(client, alloc, or_ended=True) if given["job"] else alloc)
     parameters = log_parameters(allocation, given)
     path = f"/v1/client/fs/logs/{allocation['ID']}"
     lines = (given["n"] if given["n"] >= 0 else DEFAULT_TAIL_LINES) if given["tail"] and given["c"] < 0 else None
@@ -231,11 +231,11 @@ def read_alloc(client: Client, wanted: str) -> dict[str, Any]:
     return found
 
 
-def running_alloc_of(client: Client, job: str) -> str:
-    """The newest running allocation of a job."""
+def running_alloc_of(client: Client, job: str, *, or_ended: bool = False) -> str:
+    """The newest running allocation of a job; `or_ended`: the newest of all when none runs."""
     namespace, job_id = find_job(client, job)
     stubs = client.get(job_path(job_id, "/allocations"), {"namespace": namespace}).data
-    running = [stub for stub in stubs if stub["ClientStatus"] == "running"]
+    running = [stub for stub in stubs if stub["ClientStatus"] == "running"] or (stubs if or_ended else [])
     if not running:
         raise NotFound(f'job "{job_id}" has no running allocation', next_step=f"See `kokiris job status {job_id}`.")
     return str(max(running, key=lambda stub: int(stub["CreateIndex"]))["ID"])

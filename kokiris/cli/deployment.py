@@ -59,14 +59,16 @@ def status_command(deployment: str, json: bool, monitor: bool, verbose: bool) ->
     say("\nDeployed\n" + deployment_table(found))
 
 
-def _decide(deployment: str, verb: str, body: dict[str, object], *, detach: bool, verbose: bool) -> None:
+def _decide(
+    deployment: str, verb: str, body: dict[str, object], *, detach: bool, verbose: bool, with_deployment: bool = True
+) -> None:
     client = open_client()
     deployment_id = find_by_id(client, "/v1/deployments", deployment, "deployment")["ID"]
     answer = client.put(f"/v1/deployment/{verb}/{deployment_id}", {"DeploymentID": deployment_id, **body}).data
     if detach or not answer["EvalID"]:
         say(f"Deployment {short(deployment_id, whole=verbose)}: {verb} accepted")
         return
-    sys.exit(Monitor(client, verbose).follow(answer["EvalID"]))
+    sys.exit(Monitor(client, verbose).follow(answer["EvalID"], with_deployment=with_deployment))
 
 
 @click.command("promote", cls=Command, examples="kokiris deployment promote 77ab")
@@ -85,8 +87,8 @@ def promote_command(deployment: str, group: tuple[str, ...], detach: bool, verbo
 @flag("detach", "Do not wait.")
 @flag("verbose", "Show whole ids.")
 def fail_command(deployment: str, detach: bool, verbose: bool) -> None:
-    """Ends a deployment as failed; with auto_revert the last stable version returns."""
-    _decide(deployment, "fail", {}, detach=detach, verbose=verbose)
+    """Ends a deployment as failed; with auto_revert the last stable version returns. Exit code 0: it is done."""
+    _decide(deployment, "fail", {}, detach=detach, verbose=verbose, with_deployment=False)
 
 
 @click.command("pause", cls=Command, examples="kokiris deployment pause 77ab")
