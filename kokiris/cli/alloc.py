@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
-from kokiris.cli.alloctext import alloc_detail
+from kokiris.cli.alloctext import alloc_detail, check_table
 from kokiris.cli.client import Client
-from kokiris.cli.flags import Command, Group, flag, value
+from kokiris.cli.flags import Command, flag, json_output, value
+from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.monitor import Monitor
 from kokiris.cli.output import as_json, say
-from kokiris.cli.session import find_by_id, find_job, job_path, namespace_option, open_client
+from kokiris.cli.session import ApiGroup, find_by_id, find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import allocations
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 
 DEFAULT_TAIL_LINES = 10
@@ -21,19 +23,26 @@ TAIL_READ_BYTES = 60_000
 """What is read from the end to find the last lines: one chunk of the answer."""
 
 
-@click.group("alloc", cls=Group)
+@click.group("alloc", cls=ApiGroup)
 def alloc_group() -> None:
     """Look at, enter, and stop allocations."""
 
 
-@click.command("status", cls=Command, examples="kokiris alloc status 4c1d\nkokiris alloc status -json 4c1d")
+@click.command("status", cls=Command, examples="kokiris alloc status\nkokiris alloc status -json 4c1d")
 @namespace_option
-@click.argument("alloc")
-@flag("json", "As JSON.")
+@click.argument("alloc", required=False, default="", shell_complete=allocations)
+@json_output
 @flag("verbose", "Show whole ids.")
 def status_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
-    """Shows an allocation: its tasks, ports, checks, and what happened to it."""
+    """Lists the allocations, or shows one: its tasks, ports, checks, and what happened to it."""
     client = open_client(namespace)
+    if not alloc:
+        stubs = client.get("/v1/allocations").data
+        if json:
+            as_json(stubs)
+        else:
+            say(allocation_table(stubs, verbose=verbose, with_job=True))
+        return
     allocation = read_alloc(client, alloc)
     if json:
         as_json(allocation)
@@ -50,12 +59,28 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
     return found
 
 
+@click.command("checks", cls=Command, examples="kokiris alloc checks 4c1d")
+@namespace_option
+@click.argument("alloc", shell_complete=allocations)
+@json_output
+@flag("verbose", "Accepted; ids do not appear.")
+def checks_command(namespace: str, alloc: str, json: bool, verbose: bool) -> None:
+    """Shows how the health checks of an allocation stand."""
+    del verbose
+    client = open_client(namespace)
+    found = _checks(client, read_alloc(client, alloc)["ID"])
+    if json:
+        as_json(found)
+    else:
+        say(check_table(found) if found else "No checks found")
+
+
 @click.command(
     "logs", cls=Command,
     examples="kokiris alloc logs 4c1d\nkokiris alloc logs -f -stderr 4c1d httpd\nkokiris alloc logs -job shop",
 )  # fmt: skip
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task_name", metavar="[TASK]", required=False, default="")
 @flag("stderr", "Standard error instead of standard output.")
 @flag("stdout", "Standard output (the default).")
@@ -63,14 +88,14 @@ def _checks(client: Client, alloc_id: str) -> dict[str, Any]:
 @flag("tail", "The end of the log only.")
 @value("n", "With -tail: so many lines.", default=-1, kind=int, metavar="LINES")
 @value("c", "With -tail: so many bytes.", default=-1, kind=int, metavar="BYTES")
-@flag("job", "The first argument is a job: take one of its running allocations.")
+@flag("job", "The first argument is a job: take its newest allocation that runs, or has run.")
 @value("task", "The task.", metavar="TASK")
 @flag("verbose", "Accepted; ids do not appear.")
 def logs_command(namespace: str, alloc: str, **given: Any) -> None:
     """Prints what a task wrote."""
     client = open_client(namespace)
     given["task"] = given["task"] or given["task_name"]
-    allocation = read_alloc(client, running_alloc_of(client, alloc) if given["job"] else alloc)
+    allocation = read_alloc(client, running_alloc_of(client, alloc, or_ended=True) if given["job"] else alloc)
     parameters = log_parameters(allocation, given)
     path = f"/v1/client/fs/logs/{allocation['ID']}"
     lines = (given["n"] if given["n"] >= 0 else DEFAULT_TAIL_LINES) if given["tail"] and given["c"] < 0 else None
@@ -107,7 +132,7 @@ def log_parameters(allocation: dict[str, Any], given: dict[str, Any]) -> dict[st
     "kokiris alloc exec -job shop env",
 )  # fmt: skip
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("command", nargs=-1)
 @flag("i", "Pass standard input (the default).")
 @click.option("-t/-T", "tty", default=None, help="A terminal, or none (default: one when standard input is one).")
@@ -129,7 +154,7 @@ def exec_command(namespace: str, alloc: str, command: tuple[str, ...], **given: 
 
 @click.command("stop", cls=Command, examples="kokiris alloc stop 4c1d")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @flag("detach", "Do not wait for the evaluation.")
 @flag("no-shutdown-delay", "Skip the group's shutdown_delay.")
 @flag("verbose", "Show whole ids.")
@@ -147,7 +172,7 @@ def stop_command(namespace: str, alloc: str, detach: bool, no_shutdown_delay: bo
 
 @click.command("restart", cls=Command, examples="kokiris alloc restart 4c1d\nkokiris alloc restart 4c1d httpd")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task", required=False, default="")
 @flag("all-tasks", "Tasks that have ended too.")
 def restart_command(namespace: str, alloc: str, task: str, all_tasks: bool) -> None:
@@ -159,7 +184,7 @@ def restart_command(namespace: str, alloc: str, task: str, all_tasks: bool) -> N
 
 @click.command("signal", cls=Command, examples="kokiris alloc signal -s SIGHUP 4c1d httpd")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("task", required=False, default="")
 @value("s", "The signal.", default="SIGKILL", metavar="SIGNAL")
 def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
@@ -171,9 +196,9 @@ def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
 
 @click.command("fs", cls=Command, examples="kokiris alloc fs 4c1d\nkokiris alloc fs 4c1d httpd/local/config.txt")
 @namespace_option
-@click.argument("alloc")
+@click.argument("alloc", shell_complete=allocations)
 @click.argument("path", required=False, default="/")
-@flag("json", "As JSON.")
+@json_output
 def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:
     """Lists a folder of an allocation, or prints a file."""
     from kokiris.cli.alloctext import file_list  # noqa: PLC0415 - only needed here
@@ -192,7 +217,10 @@ def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:
         say(file_list(entries))
 
 
-for one in (status_command, logs_command, exec_command, stop_command, restart_command, signal_command, fs_command):
+for one in (
+    status_command, checks_command, logs_command, exec_command, stop_command, restart_command, signal_command,
+    fs_command,
+):  # fmt: skip
     alloc_group.add_command(one)
 
 
@@ -203,11 +231,11 @@ def read_alloc(client: Client, wanted: str) -> dict[str, Any]:
     return found
 
 
-def running_alloc_of(client: Client, job: str) -> str:
-    """The newest running allocation of a job."""
+def running_alloc_of(client: Client, job: str, *, or_ended: bool = False) -> str:
+    """The newest running allocation of a job; `or_ended`: the newest of all when none runs."""
     namespace, job_id = find_job(client, job)
     stubs = client.get(job_path(job_id, "/allocations"), {"namespace": namespace}).data
-    running = [stub for stub in stubs if stub["ClientStatus"] == "running"]
+    running = [stub for stub in stubs if stub["ClientStatus"] == "running"] or (stubs if or_ended else [])
     if not running:
         raise NotFound(f'job "{job_id}" has no running allocation', next_step=f"See `kokiris job status {job_id}`.")
     return str(max(running, key=lambda stub: int(stub["CreateIndex"]))["ID"])

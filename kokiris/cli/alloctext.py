@@ -33,17 +33,28 @@ def alloc_detail(alloc: dict[str, Any], checks: dict[str, Any], now_ns: int, *, 
     ports = ((alloc.get("AllocatedResources") or {}).get("Shared") or {}).get("Ports") or []
     if ports:
         lines: list[tuple[object, ...]] = [("Label", "Dynamic", "Address")]
-        lines += [(port["Label"], "yes", _mapping(port)) for port in ports]
+        static = _static_ports(alloc)
+        lines += [(port["Label"], "no" if port["Label"] in static else "yes", _mapping(port)) for port in ports]
         sections.append("Allocation Addresses:\n" + table(lines))
     if checks:
-        lines = [("Service", "Name", "Mode", "Status", "Output")]
-        lines += [
-            (one["Service"], one["Check"], one["Mode"], one["Status"], _first_line(one)) for one in checks.values()
-        ]
-        sections.append("Checks:\n" + table(lines))
+        sections.append("Checks:\n" + check_table(checks))
     for name, state in sorted((alloc.get("TaskStates") or {}).items()):
         sections.append(_task(name, state))
     return "\n\n".join(sections)
+
+
+def _static_ports(alloc: dict[str, Any]) -> set[str]:
+    """The labels of ports that the group asks for by number."""
+    groups = (alloc.get("Job") or {}).get("TaskGroups") or []
+    networks = [net for group in groups if group["Name"] == alloc["TaskGroup"] for net in group["Networks"] or []]
+    return {port["Label"] for net in networks for port in net["ReservedPorts"] or []}
+
+
+def check_table(checks: dict[str, Any]) -> str:
+    """A row a check."""
+    rows: list[tuple[object, ...]] = [("Service", "Name", "Mode", "Status", "Output")]
+    rows += [(one["Service"], one["Check"], one["Mode"], one["Status"], _first_line(one)) for one in checks.values()]
+    return table(rows)
 
 
 def _first_line(check: dict[str, Any]) -> str:

@@ -26,9 +26,20 @@ class ApiError(KokirisError):
     code = "api"
 
     def __init__(self, status: int, body: str, next_step: str | None = None) -> None:
-        super().__init__(f"Unexpected response code: {status} ({body.strip()})", next_step=next_step)
+        super().__init__(
+            f"Unexpected response code: {status} ({body.strip()})", next_step=next_step or step_after(status)
+        )
         self.status = status
         self.body = body.strip()
+
+
+def step_after(status: int) -> str:
+    """What whoever holds a token can do after an answer that gave no step of its own. Pure."""
+    if status == 429:
+        return "Wait a moment and try again."
+    if status < 500:
+        return "Correct what is named above and try again."
+    return "Try again; if it stays so, whoever runs the infra sees with `kokiris status` on its node what is not well."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +50,11 @@ class Endpoint:
     token: str = ""
     ca_file: str = ""
     namespace: str = ""
+    region: str = ""
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Endpoint:
-        """`NOMAD_ADDR`, `NOMAD_TOKEN`, `NOMAD_CACERT`, `NOMAD_NAMESPACE`."""
+        """`NOMAD_ADDR`, `NOMAD_TOKEN`, `NOMAD_CACERT`, `NOMAD_NAMESPACE`, `NOMAD_REGION`."""
         address = environment.get("NOMAD_ADDR", "")
         if not address:
             raise BadInput(
@@ -54,6 +66,7 @@ class Endpoint:
             environment.get("NOMAD_TOKEN", ""),
             environment.get("NOMAD_CACERT", ""),
             environment.get("NOMAD_NAMESPACE", ""),
+            environment.get("NOMAD_REGION", ""),
         )
 
     def tls_context(self) -> ssl.SSLContext:
@@ -112,6 +125,8 @@ class Client:
         query = {name: str(one) for name, one in (params or {}).items() if one not in ("", None)}
         if self.endpoint.namespace and "namespace" not in query:
             query["namespace"] = self.endpoint.namespace
+        if self.endpoint.region:
+            query["region"] = self.endpoint.region
         target = path + ("?" + urlencode(query) if query else "")
         payload = None if body is None else msgspec.json.encode(body)
         headers = {"Host": self._parts.netloc, "Accept": "application/json"}
@@ -195,15 +210,14 @@ class Client:
             self.close()
 
     def _error(self, answer: http.client.HTTPResponse, raw: bytes) -> KokirisError:
-        body = raw.decode(errors="replace")
+        body = "\n".join(line for line in raw.decode(errors="replace").splitlines() if line.strip())
         step = answer.getheader("X-Kokiris-Next-Step")
-        if answer.status == 403:
-            return Unauthenticated(f"Unexpected response code: 403 ({body.splitlines()[0] if body else ''})")
-        if answer.status == 404:
-            return NotFound(f"Unexpected response code: 404 ({body.strip()})", next_step=step)
-        body = "\n".join(line for line in body.splitlines() if line.strip())
         if step and body.endswith(step):
             body = body[: -len(step)].rstrip()
+        if answer.status == 403:
+            return Unauthenticated(f"Unexpected response code: 403 ({body})", next_step=step)
+        if answer.status == 404:
+            return NotFound(f"Unexpected response code: 404 ({body})", next_step=step)
         return ApiError(answer.status, body, step)
 
     def close(self) -> None:

@@ -6,19 +6,20 @@ import sys
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag, values
+from kokiris.cli.flags import Command, flag, json_output, values
+from kokiris.cli.jobactions import deployment_list
 from kokiris.cli.monitor import Monitor, deployment_table
-from kokiris.cli.output import as_json, pairs, say, short, table
-from kokiris.cli.session import find_by_id, open_client
+from kokiris.cli.output import as_json, pairs, say, short
+from kokiris.cli.session import ApiGroup, find_by_id, open_client
 
 
-@click.group("deployment", cls=Group)
+@click.group("deployment", cls=ApiGroup)
 def deployment_group() -> None:
     """Follow, promote and fail deployments."""
 
 
 @click.command("list", cls=Command, examples="kokiris deployment list")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def list_command(json: bool, verbose: bool) -> None:
     """Lists the deployments, newest first."""
@@ -26,16 +27,12 @@ def list_command(json: bool, verbose: bool) -> None:
     if json:
         as_json(found)
         return
-    rows: list[tuple[object, ...]] = [("ID", "Job ID", "Job Version", "Status", "Description")]
-    for one in found:
-        identifier = short(one["ID"], whole=verbose)
-        rows.append((identifier, one["JobID"], one["JobVersion"], one["Status"], one["StatusDescription"]))
-    say(table(rows))
+    say(deployment_list(found, verbose=verbose))
 
 
 @click.command("status", cls=Command, examples="kokiris deployment status 77ab")
 @click.argument("deployment")
-@flag("json", "As JSON.")
+@json_output
 @flag("monitor", "Follow it until it ends.")
 @flag("verbose", "Show whole ids.")
 def status_command(deployment: str, json: bool, monitor: bool, verbose: bool) -> None:
@@ -62,14 +59,16 @@ def status_command(deployment: str, json: bool, monitor: bool, verbose: bool) ->
     say("\nDeployed\n" + deployment_table(found))
 
 
-def _decide(deployment: str, verb: str, body: dict[str, object], *, detach: bool, verbose: bool) -> None:
+def _decide(
+    deployment: str, verb: str, body: dict[str, object], *, detach: bool, verbose: bool, with_deployment: bool = True
+) -> None:
     client = open_client()
     deployment_id = find_by_id(client, "/v1/deployments", deployment, "deployment")["ID"]
     answer = client.put(f"/v1/deployment/{verb}/{deployment_id}", {"DeploymentID": deployment_id, **body}).data
     if detach or not answer["EvalID"]:
         say(f"Deployment {short(deployment_id, whole=verbose)}: {verb} accepted")
         return
-    sys.exit(Monitor(client, verbose).follow(answer["EvalID"]))
+    sys.exit(Monitor(client, verbose).follow(answer["EvalID"], with_deployment=with_deployment))
 
 
 @click.command("promote", cls=Command, examples="kokiris deployment promote 77ab")
@@ -88,9 +87,26 @@ def promote_command(deployment: str, group: tuple[str, ...], detach: bool, verbo
 @flag("detach", "Do not wait.")
 @flag("verbose", "Show whole ids.")
 def fail_command(deployment: str, detach: bool, verbose: bool) -> None:
-    """Ends a deployment as failed; with auto_revert the last stable version returns."""
-    _decide(deployment, "fail", {}, detach=detach, verbose=verbose)
+    """Ends a deployment as failed; with auto_revert the last stable version returns. Exit code 0: it is done."""
+    _decide(deployment, "fail", {}, detach=detach, verbose=verbose, with_deployment=False)
 
 
-for one in (list_command, status_command, promote_command, fail_command):
+@click.command("pause", cls=Command, examples="kokiris deployment pause 77ab")
+@click.argument("deployment")
+@flag("verbose", "Show whole ids.")
+def pause_command(deployment: str, verbose: bool) -> None:
+    """Holds a deployment: nothing new is placed until it is resumed."""
+    _decide(deployment, "pause", {"Pause": True}, detach=True, verbose=verbose)
+
+
+@click.command("resume", cls=Command, examples="kokiris deployment resume 77ab")
+@click.argument("deployment")
+@flag("detach", "Do not wait.")
+@flag("verbose", "Show whole ids.")
+def resume_command(deployment: str, detach: bool, verbose: bool) -> None:
+    """Lets a paused deployment go on."""
+    _decide(deployment, "pause", {"Pause": False}, detach=detach, verbose=verbose)
+
+
+for one in (list_command, status_command, promote_command, fail_command, pause_command, resume_command):
     deployment_group.add_command(one)

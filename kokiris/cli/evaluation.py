@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag
+from kokiris.cli.flags import Command, flag, json_output
 from kokiris.cli.jobtext import failure_text
 from kokiris.cli.output import as_json, pairs, say, short, table
-from kokiris.cli.session import find_by_id, open_client
+from kokiris.cli.session import ApiGroup, find_by_id, open_client
 
 
-@click.group("eval", cls=Group)
+@click.group("eval", cls=ApiGroup)
 def eval_group() -> None:
     """Why the scheduler did what it did."""
 
 
 @click.command("list", cls=Command, examples="kokiris eval list")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def list_command(json: bool, verbose: bool) -> None:
     """Lists the evaluations, newest first."""
@@ -34,7 +34,7 @@ def list_command(json: bool, verbose: bool) -> None:
 
 @click.command("status", cls=Command, examples="kokiris eval status 1f0c")
 @click.argument("evaluation")
-@flag("json", "As JSON.")
+@json_output
 @flag("verbose", "Show whole ids.")
 def status_command(evaluation: str, json: bool, verbose: bool) -> None:
     """Shows an evaluation, and why something was not placed."""

@@ -17,13 +17,16 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import Close
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
-from kokiris.cli.client import ApiError, Endpoint, connect
-from kokiris.kernel.errors import Unavailable
+from kokiris.cli.client import ApiError, Endpoint, connect, step_after
+from kokiris.kernel.errors import BadInput, KokirisError, Unavailable
 
 HEARTBEAT_S = 10.0
+POLICY_VIOLATION, SERVER_FAULT = 1008, 500
+"""The close code of a refusal, and the status that a broken session amounts to."""
 CHUNK_BYTES = 32 * 1024
 
 
@@ -68,8 +71,7 @@ def _receive(websocket: ClientConnection) -> int:
         try:
             frame = msgspec.json.decode(websocket.recv())
         except ConnectionClosed as error:
-            reason = error.rcvd.reason if error.rcvd is not None else "connection lost"
-            raise Unavailable(f"the session ended before the command did: {reason}") from error
+            raise refusal(error.rcvd) from error
         for name, stream in (("stdout", sys.stdout.buffer), ("stderr", sys.stderr.buffer)):
             data = (frame.get(name) or {}).get("data")
             if data:
@@ -77,6 +79,17 @@ def _receive(websocket: ClientConnection) -> int:
                 stream.flush()
         if frame.get("exited"):
             return int((frame.get("result") or {}).get("exit_code") or 0)
+
+
+def refusal(close: Close | None) -> KokirisError:
+    """Why a session ended before its command did: what was asked cannot be, or something broke. Pure."""
+    if close is not None and close.code == POLICY_VIOLATION:
+        return BadInput(
+            f"the command was not started: {close.reason}",
+            next_step="`kokiris alloc status ALLOC` shows the tasks and their states.",
+        )
+    reason = close.reason if close is not None and close.reason else "connection lost"
+    return Unavailable(f"the session ended before the command did: {reason}", next_step=step_after(SERVER_FAULT))
 
 
 def _send(websocket: ClientConnection, frame: dict[str, Any]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kokiris import __version__
 from kokiris.cli.flags import Command, flag, value, values
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, heading, note, pairs, say, table
@@ -21,7 +23,7 @@ from kokiris.infra.config import (
     keep_operators_lines,
     load,
 )
-from kokiris.kernel.errors import BadInput, RuleBroken
+from kokiris.kernel.errors import BadInput, NotFound, RuleBroken
 from kokiris.registry.sharing import Share, read_share
 
 
@@ -50,6 +52,16 @@ def _share(file: str, client: str) -> Share | None:
             next_step=f'Use the file of an infra of client "{client}".',
         )
     return share
+
+
+def parse_address(flag_name: str, given: str) -> str:
+    """An IP address as it is. Raises BadInput naming the flag for anything else. Pure."""
+    try:
+        return str(ipaddress.ip_address(given))
+    except ValueError as error:
+        raise BadInput(
+            f'{flag_name} "{given}" is not an IP address', next_step="Write one of this node's: `ip -brief address`."
+        ) from error
 
 
 @click.command(
@@ -85,8 +97,8 @@ def up_command(**given: Any) -> None:
         infra=given["infra"],
         domain=given["domain"],
         data_dir=str(Path(data_dir).resolve()),
-        vip_address=given["vip"],
-        advertise_address=given["advertise"],
+        vip_address=parse_address("-vip", given["vip"]),
+        advertise_address=parse_address("-advertise", given["advertise"]) if given["advertise"] else "",
         ports=parse_ports(given["port"]),
         store=StoreConfig(kind=given["store"]),
         docker=DockerConfig(
@@ -144,6 +156,11 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
         raise BadInput(
             f"{layout.token_file} is not readable for this user", next_step="Ask its owner, or use sudo."
         ) from error
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{layout.token_file} does not exist: {layout.root} was never brought up to the end",
+            next_step="Run `kokiris up` for this infra.",
+        ) from error
     if sys.stdout.isatty():
         note('(to use it: eval "$(kokiris env)")')
 
@@ -155,7 +172,7 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
 @flag("json", "As JSON.")
 def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: bool, json: bool) -> None:  # noqa: A002 - flag names
     """Prints the infra's addresses."""
-    from kokiris.cli.site import next_commands, platform_addresses, wait_for  # noqa: PLC0415 - as above
+    from kokiris.cli.site import next_commands, platform_addresses, program, wait_for  # noqa: PLC0415 - as above
 
     layout = Layout(find_infra(client, infra, data_dir))
     config = load(layout.config)
@@ -168,9 +185,9 @@ def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: boo
     say(table([("Address", "What answers"), *rows, *([(wait, "the sample site")] if wait else [])]))
     if next:
         heading("Token")
-        say(f'{layout.token_file} (readable by its owner only; eval "$(kokiris env)" sets it)')
+        say(f'{layout.token_file} (readable by its owner only; eval "$({program()} env)" sets it)')
         heading("Try next")
-        for line in next_commands(config, layout, wait):
+        for line in next_commands(config, layout, wait, program()):
             say(f"  {line}")
 
 
@@ -201,3 +218,9 @@ def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> Non
             )
     if not health.well:
         sys.exit(1)
+
+
+@click.command("version", cls=Command, examples="kokiris version")
+def version_command() -> None:
+    """Prints the version."""
+    say(f"kokiris v{__version__}")

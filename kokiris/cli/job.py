@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag, value, values
+from kokiris.cli.client import Client
+from kokiris.cli.flags import Command, flag, json_output, switch, value, values
+from kokiris.cli.jobactions import (
+    deployments_command,
+    eval_command,
+    promote_command,
+    restart_command,
+    scale_command,
+    start_command,
+)
 from kokiris.cli.jobfile import JobFile, read_job_file
-from kokiris.cli.jobtext import allocation_table, job_detail, job_list, plan_failures
+from kokiris.cli.jobtext import allocation_table, diff_text, job_detail, job_list, plan_failures
+from kokiris.cli.jobversions import history_command, revert_command
 from kokiris.cli.monitor import Monitor
-from kokiris.cli.output import as_json, say
-from kokiris.cli.session import find_job, job_path, namespace_option, open_client
-from kokiris.kernel.errors import BadInput
+from kokiris.cli.output import as_json, say, tell
+from kokiris.cli.session import ApiGroup, find_job, job_path, namespace_option, open_client
+from kokiris.cli.suggestions import files, jobs
+from kokiris.kernel.errors import BadInput, KokirisError
 
 PLAN_ERROR = 255
 
 
-@click.group("job", cls=Group)
+class JobGroup(ApiGroup):
+    """Nomad's verbs; those that belong to refused parts of the job language are named with the reason."""
+
+    absent: ClassVar[Mapping[str, str]] = {
+        "dispatch": "it has no parameterized jobs.",
+        "periodic": "it has no periodic jobs.",
+        "action": "the block action of tasks is not acted on.",
+        "tag": "name a version by its number.",
+        "scaling-events": "`kokiris job history` shows what changed.",
+    }
+
+
+@click.group("job", cls=JobGroup)
 def job_group() -> None:
     """Submit, look at, and stop jobs."""
 
@@ -28,7 +52,7 @@ def file_options(command: Any) -> Any:
     command = values("var", "A variable: -var name=value.", metavar="NAME=VALUE")(command)
     command = values("var-file", "A file of variables.", metavar="FILE")(command)
     command = flag("json", "The file is JSON.")(command)
-    return click.argument("file", metavar="FILE")(command)
+    return click.argument("file", metavar="FILE", shell_complete=files)(command)
 
 
 @click.command(
@@ -53,7 +77,7 @@ def validate_command(namespace: str, **given: Any) -> None:
 @namespace_option
 @file_options
 @flag("verbose", "Show unchanged fields too.")
-@value("diff", "Show the difference to the registered job.", default=True, kind=bool, metavar="BOOL")
+@switch("diff", "Show the difference to the registered job.")
 def plan_command(namespace: str, verbose: bool, diff: bool, **given: Any) -> None:
     """Shows what submitting the file would change. Exit code 0: nothing, 1: something, 255: an error."""
     try:
@@ -63,14 +87,14 @@ def plan_command(namespace: str, verbose: bool, diff: bool, **given: Any) -> Non
         _report_and_exit(error, PLAN_ERROR)
         raise
     if diff and plan.get("Diff"):
-        say(_diff_text(plan["Diff"], verbose))
+        say(diff_text(plan["Diff"], verbose=verbose) + "\n")
     if plan.get("Warnings"):
         say(f"Job Warnings:\n{plan['Warnings']}\n")
     say("Scheduler dry-run:")
     say(plan_failures(plan) or "- All tasks successfully allocated.")
     say(f"\nJob Modify Index: {plan['JobModifyIndex']}")
     say("To submit the job with version verification run:\n")
-    say(f"kokiris job run -check-index {plan['JobModifyIndex']} {given['file']}\n")
+    say(f"kokiris job run -check-index {plan['JobModifyIndex']} {file_arguments(given)}\n")
     sys.exit(1 if changes_allocations(plan) else 0)
 
 
@@ -119,15 +143,17 @@ def run_command(namespace: str, check_index: int, eval_priority: int, **given: A
 
 @click.command("status", cls=Command, examples="kokiris job status\nkokiris job status shop")
 @namespace_option
-@click.argument("job", required=False, default="")
-@flag("json", "As JSON.")
+@click.argument("job", required=False, default="", shell_complete=jobs)
+@json_output
+@flag("short", "Only the job itself.")
+@flag("all-allocs", "Accepted; all allocations are always shown.")
 @flag("verbose", "Show whole ids.")
-def status_command(namespace: str, job: str, json: bool, verbose: bool) -> None:
+def status_command(namespace: str, job: str, **given: Any) -> None:
     """Lists the jobs, or shows one with its groups, deployment and allocations."""
     client = open_client(namespace)
     if not job:
         stubs = client.get("/v1/jobs").data
-        if json:
+        if given["json"]:
             as_json(stubs)
         else:
             say(job_list(stubs) or "No running jobs")
@@ -141,40 +167,43 @@ def status_command(namespace: str, job: str, json: bool, verbose: bool) -> None:
             ("evaluations", "/evaluations"), ("deployment", "/deployment"),
         )
     }  # fmt: skip
-    if json:
+    if given["json"]:
         as_json(parts["job"])
     else:
-        say(job_detail(parts, verbose=verbose))
+        say(job_detail(parts, verbose=given["verbose"], brief=given["short"]))
 
 
-@click.command("stop", cls=Command, examples="kokiris job stop shop\nkokiris job stop -purge shop")
+@click.command("stop", cls=Command, examples="kokiris job stop shop\nkokiris job stop -purge shop mail")
 @namespace_option
-@click.argument("job")
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=jobs)
 @flag("purge", "Forget the job altogether.")
 @flag("detach", "Do not wait for the evaluation.")
 @flag("yes", "Accepted for scripts; no question is asked.")
 @flag("no-shutdown-delay", "Skip the groups' shutdown_delay.")
 @flag("verbose", "Show whole ids.")
-def stop_command(namespace: str, job: str, **given: Any) -> None:
-    """Stops a job: its instances leave the routing first, then they are ended."""
+def stop_command(namespace: str, jobs: tuple[str, ...], **given: Any) -> None:
+    """Stops jobs: their instances leave the routing first, then they are ended."""
     client = open_client(namespace)
-    in_namespace, job_id = find_job(client, job)
-    parameters = {"namespace": in_namespace, "purge": str(given["purge"]).lower()}
+    sys.exit(max([_stop(client, *found, given) for found in [find_job(client, job) for job in jobs]]))
+
+
+def _stop(client: Client, namespace: str, job_id: str, given: dict[str, Any]) -> int:
+    parameters = {"namespace": namespace, "purge": str(given["purge"]).lower()}
     if given["no_shutdown_delay"]:
         parameters["no_shutdown_delay"] = "true"
     answer = client.request("DELETE", job_path(job_id), parameters).data
     if given["detach"] or not answer["EvalID"]:
         say(answer["EvalID"] or f'job "{job_id}" stopped')
-        return
-    sys.exit(Monitor(client, given["verbose"]).follow(answer["EvalID"]))
+        return 0
+    return Monitor(client, given["verbose"]).follow(answer["EvalID"])
 
 
 @click.command("inspect", cls=Command, examples="kokiris job inspect shop\nkokiris job inspect -hcl shop")
 @namespace_option
-@click.argument("job")
+@click.argument("job", shell_complete=jobs)
 @value("version", "Another version.", metavar="N")
 @flag("hcl", "The source it was submitted from.")
-@flag("json", "Accepted; the output is JSON.")
+@json_output
 def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: bool) -> None:
     """Prints a job as it is registered."""
     del json
@@ -192,26 +221,33 @@ def inspect_command(namespace: str, job: str, version: str, hcl: bool, json: boo
         if not found:
             raise BadInput(f'job "{job_id}" has no version {version}')
         current = found[0]
-    as_json({"Job": current})
+    as_json({"Job": current}, seen_by_template=current)
 
 
 @click.command("allocs", cls=Command, examples="kokiris job allocs shop\nkokiris job allocs -json shop")
 @namespace_option
-@click.argument("job")
-@flag("json", "As JSON.")
+@click.argument("job", shell_complete=jobs)
+@json_output
+@flag("all", "Those of an earlier job of the same name too.")
 @flag("verbose", "Show whole ids.")
-def allocs_command(namespace: str, job: str, json: bool, verbose: bool) -> None:
+def allocs_command(namespace: str, job: str, **given: Any) -> None:
     """Lists the allocations of a job."""
     client = open_client(namespace)
     in_namespace, job_id = find_job(client, job)
-    stubs = client.get(job_path(job_id, "/allocations"), {"namespace": in_namespace}).data
-    if json:
+    stubs = client.get(
+        job_path(job_id, "/allocations"), {"namespace": in_namespace, "all": "true" if given["all"] else ""}
+    ).data
+    if given["json"]:
         as_json(stubs)
     else:
-        say(allocation_table(stubs, verbose=verbose))
+        say(allocation_table(stubs, verbose=given["verbose"]))
 
 
-for one in (validate_command, plan_command, run_command, status_command, stop_command, inspect_command, allocs_command):
+for one in (
+    validate_command, plan_command, run_command, status_command, stop_command, start_command, restart_command,
+    scale_command, history_command, revert_command, inspect_command, allocs_command, deployments_command,
+    promote_command, eval_command,
+):  # fmt: skip
     job_group.add_command(one)
 
 
@@ -227,16 +263,16 @@ def _read(given: dict[str, Any], namespace: str) -> JobFile:
     )
 
 
-def _diff_text(diff: dict[str, Any], verbose: bool) -> str:
-    from kokiris.kernel.wire import convert  # noqa: PLC0415 - only `plan` needs them
-    from kokiris.orchestrator.diff import JobDiff, render_diff  # noqa: PLC0415 - as above
+def file_arguments(given: dict[str, Any]) -> str:
+    """The flags and the file of a command, as they may be pasted into a shell again. Pure."""
+    import shlex  # noqa: PLC0415 - only `plan` needs it
 
-    return render_diff(convert(diff, JobDiff), verbose=verbose, color=sys.stdout.isatty())
+    words = ["-json"] if given["json"] else []
+    words += [f"-var-file={one}" for one in given["var_file"]] + [f"-var={one}" for one in given["var"]]
+    return shlex.join([*words, given["file"]])
 
 
 def _report_and_exit(error: Exception, code: int) -> None:
-    from kokiris.kernel.errors import KokirisError  # noqa: PLC0415 - only on the error path
-
     if isinstance(error, KokirisError):
-        click.echo(f"Error: {error.message}\nNext: {error.next_step}", err=True)
+        tell(error)
         sys.exit(code)

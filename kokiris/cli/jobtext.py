@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -20,8 +21,8 @@ def job_list(stubs: list[dict[str, Any]]) -> str:
     return table(rows)
 
 
-def job_detail(parts: dict[str, Any], *, verbose: bool) -> str:
-    """Everything about one job."""
+def job_detail(parts: dict[str, Any], *, verbose: bool, brief: bool = False) -> str:
+    """Everything about one job; `brief` leaves out what changes from minute to minute."""
     job = parts["job"]
     status = f"{job['Status']} (stopped)" if job["Stop"] else job["Status"]
     text = pairs(
@@ -39,6 +40,8 @@ def job_detail(parts: dict[str, Any], *, verbose: bool) -> str:
             ("Parameterized", str(job["ParameterizedJob"] is not None).lower()),
         ]
     )
+    if brief:
+        return text
     sections = [text, f"Summary\n{summary_table(parts['summary'])}"]
     blocked = [one for one in parts["evaluations"] if one["Status"] == "blocked"]
     if blocked and blocked[0].get("FailedTGAllocs"):
@@ -66,19 +69,21 @@ def summary_table(summary: dict[str, Any]) -> str:
     return table(rows)
 
 
-def allocation_table(stubs: list[dict[str, Any]], *, verbose: bool = False) -> str:
-    """Newest first."""
+def allocation_table(stubs: list[dict[str, Any]], *, verbose: bool = False, with_job: bool = False) -> str:
+    """Newest first; `with_job` when they are of several jobs."""
     if not stubs:
         return "No allocations placed"
     now_ns = time.time_ns()
     rows: list[tuple[object, ...]] = [
-        ("ID", "Node ID", "Task Group", "Version", "Desired", "Status", "Created", "Modified")
-    ]
+        ("ID", "Node ID", *(("Job ID",) if with_job else ()), "Task Group", "Version", "Desired", "Status", "Created",
+         "Modified")
+    ]  # fmt: skip
     for stub in sorted(stubs, key=lambda one: one["CreateIndex"], reverse=True):
         rows.append(
             (
                 short(stub["ID"], whole=verbose),
                 short(stub["NodeID"], whole=verbose),
+                *((stub["JobID"],) if with_job else ()),
                 stub["TaskGroup"],
                 stub["JobVersion"],
                 stub["DesiredStatus"],
@@ -110,3 +115,11 @@ def plan_failures(plan: dict[str, Any]) -> str:
         lines.append(f'  Task Group "{group}" (failed to place {unplaced} allocation{"s" if unplaced > 1 else ""}):')
         lines += [f"    * {reason}" for reason in placement_reasons(metric)]
     return "\n".join(lines)
+
+
+def diff_text(diff: dict[str, Any], *, verbose: bool) -> str:
+    """What a version changes, in the layout of `nomad job plan`; in color on a terminal."""
+    from kokiris.kernel.wire import convert  # noqa: PLC0415 - only `plan` and `history` need them
+    from kokiris.orchestrator.diff import JobDiff, render_diff  # noqa: PLC0415 - as above
+
+    return render_diff(convert(diff, JobDiff), verbose=verbose, color=sys.stdout.isatty())

@@ -9,7 +9,8 @@ import click
 
 from kokiris import __version__
 from kokiris.cli.flags import Group
-from kokiris.kernel.errors import KokirisError
+from kokiris.cli.output import tell
+from kokiris.kernel.errors import HostError, KokirisError
 
 COMMANDS = {
     "up": "kokiris.cli.infra:up_command",
@@ -33,6 +34,7 @@ COMMANDS = {
     "db": "kokiris.cli.db:db_group",
     "addon": "kokiris.cli.addon:addon_group",
     "registry": "kokiris.cli.registry:registry_group",
+    "version": "kokiris.cli.infra:version_command",
     "completion": "kokiris.cli.completion:completion_command",
 }
 """Name → where it is; imported when it is called, because a command line must start fast."""
@@ -77,15 +79,17 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code if error.exit_code != 2 else 1)
     except KokirisError as error:
-        click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
-        if error.next_step and error.next_step not in error.message:
-            click.echo(f"Next: {error.next_step}", err=True)
+        tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        tell(HostError(what, next_step="Check that the path exists and may be read and written by this user."))
+        sys.exit(HostError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

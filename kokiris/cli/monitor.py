@@ -9,6 +9,7 @@ from typing import Any
 from kokiris.cli.client import BLOCKING_TIMEOUT_S, Client
 from kokiris.cli.failures import failure_lines
 from kokiris.cli.output import say, short, table, when
+from kokiris.kernel.clock import parse_rfc3339_ns
 
 PLACEMENT_FAILURE = 2
 """Exit code when something could not be placed, as Nomad's."""
@@ -26,7 +27,7 @@ class Monitor:
     _seen: set[str] = field(default_factory=set)
     _status: str = ""
 
-    def follow(self, eval_id: str) -> int:
+    def follow(self, eval_id: str, *, with_deployment: bool = True) -> int:
         """Follows the evaluation, those that came of it, and the deployment. The exit code: 0, 1, or 2."""
         self._title(f'Monitoring evaluation "{self._short(eval_id)}"')
         evaluation = self._until_final(eval_id)
@@ -35,6 +36,8 @@ class Monitor:
         if evaluation["Status"] == "failed":
             self._line(f"Evaluation failed: {evaluation.get('StatusDescription', '')}")
             return 1
+        if not with_deployment:
+            return code
         deployment_id = evaluation.get("DeploymentID") or self._deployment_of(evaluation)
         if deployment_id and code == 0:
             return self.follow_deployment(deployment_id)
@@ -112,7 +115,8 @@ class Monitor:
             if deployment["Status"] in DEPLOYMENT_FINAL:
                 break
             if "manual promotion" in deployment["StatusDescription"] and _canaries_healthy(deployment):
-                self._line("canaries are healthy; promote them with `kokiris deployment promote`")
+                promote = f"kokiris deployment promote {self._short(deployment_id)}"
+                self._line(f"canaries are healthy; promote them with `{promote}`")
                 return 0
         self._title(
             f'Deployment "{self._short(deployment_id)}" {deployment["Status"]}: {deployment["StatusDescription"]}'
@@ -144,12 +148,30 @@ def _canaries_healthy(deployment: dict[str, Any]) -> bool:
 
 def deployment_table(deployment: dict[str, Any]) -> str:
     """The groups of a deployment, as `nomad deployment status` shows them. Pure."""
-    rows: list[tuple[object, ...]] = [("Task Group", "Desired", "Placed", "Healthy", "Unhealthy")]
-    for name, group in sorted((deployment["TaskGroups"] or {}).items()):
-        rows.append(
-            (name, group["DesiredTotal"], group["PlacedAllocs"], group["HealthyAllocs"], group["UnhealthyAllocs"])
+    groups = sorted((deployment["TaskGroups"] or {}).items())
+    reverts = any(group["AutoRevert"] for _, group in groups)
+    canaries = any(group["DesiredCanaries"] for _, group in groups)
+    rows: list[tuple[object, ...]] = [
+        (
+            "Task Group", *(("Auto Revert",) if reverts else ()), *(("Promoted",) if canaries else ()), "Desired",
+            *(("Canaries",) if canaries else ()), "Placed", "Healthy", "Unhealthy", "Progress Deadline",
         )
+    ]  # fmt: skip
+    for name, group in groups:
+        promoted = str(group["Promoted"]).lower() if group["DesiredCanaries"] else "N/A"
+        rows.append(
+            (
+                name, *((str(group["AutoRevert"]).lower(),) if reverts else ()), *((promoted,) if canaries else ()),
+                group["DesiredTotal"], *((group["DesiredCanaries"],) if canaries else ()), group["PlacedAllocs"],
+                group["HealthyAllocs"], group["UnhealthyAllocs"], _instant(group["RequireProgressBy"]),
+            )
+        )  # fmt: skip
     return table(rows)
+
+
+def _instant(rfc3339: str) -> str:
+    """To the second; "N/A" before there is one."""
+    return "N/A" if not rfc3339 or rfc3339.startswith("0001") else when(parse_rfc3339_ns(rfc3339))
 
 
 def placement_reasons(metric: dict[str, Any]) -> list[str]:

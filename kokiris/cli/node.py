@@ -6,39 +6,59 @@ from typing import Any
 
 import click
 
-from kokiris.cli.flags import Command, Group, flag, value
+from kokiris.cli.client import Client
+from kokiris.cli.flags import Command, flag, json_output, value
 from kokiris.cli.jobtext import allocation_table
 from kokiris.cli.output import as_json, pairs, say, short, table
-from kokiris.cli.session import find_by_id, open_client
+from kokiris.cli.session import ApiGroup, find_by_id, open_client
 from kokiris.kernel.errors import BadInput
 from kokiris.kernel.units import parse_duration_ns
 
 
-@click.group("node", cls=Group)
+@click.group("node", cls=ApiGroup)
 def node_group() -> None:
     """Look at nodes, drain them."""
 
 
-@click.command("status", cls=Command, examples="kokiris node status\nkokiris node status 8f2a")
+@click.command("status", cls=Command, examples="kokiris node status\nkokiris node status -self")
 @click.argument("node", required=False, default="")
-@flag("json", "As JSON.")
+@flag("self", "The node that answers: the infra's only one, for instance.")
+@flag("short", "Without resources and allocations.")
+@flag("quiet", "Only the ids.")
+@json_output
 @flag("verbose", "Show whole ids and attributes.")
-def status_command(node: str, json: bool, verbose: bool) -> None:
+def status_command(node: str, **given: Any) -> None:
     """Lists the nodes, or shows one with its resources and allocations."""
     client = open_client()
+    node = _self(client) if given["self"] else node
     if not node:
         stubs = client.get("/v1/nodes").data
-        if json:
+        if given["json"]:
             as_json(stubs)
+        elif given["quiet"]:
+            say("\n".join(short(stub["ID"], whole=given["verbose"]) for stub in stubs))
         else:
-            say(node_list(stubs, verbose=verbose))
+            say(node_list(stubs, verbose=given["verbose"]))
         return
     found = client.get(f"/v1/node/{find_by_id(client, '/v1/nodes', node, 'node')['ID']}").data
-    if json:
+    if given["json"]:
         as_json(found)
-        return
-    allocations = client.get(f"/v1/node/{found['ID']}/allocations").data
-    say(node_detail(found, allocations, verbose=verbose))
+    elif given["quiet"]:
+        say(short(found["ID"], whole=given["verbose"]))
+    elif given["short"]:
+        say(node_list([found], verbose=given["verbose"]))
+    else:
+        allocations = client.get(f"/v1/node/{found['ID']}/allocations").data
+        say(node_detail(found, allocations, verbose=given["verbose"]))
+
+
+def _self(client: Client) -> str:
+    """The id of the node that answers. Raises BadInput when a server without a worker does."""
+    stats = client.get("/v1/agent/self").data.get("stats") or {}
+    node_id = (stats.get("client") or {}).get("node_id", "")
+    if not node_id:
+        raise BadInput("what answers is a server, not a node", next_step="`kokiris node status` lists the nodes.")
+    return str(node_id)
 
 
 def node_list(stubs: list[dict[str, Any]], *, verbose: bool) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 import click
 import msgspec
 
+from kokiris.cli.flags import TEMPLATE
+from kokiris.kernel.errors import KokirisError
+
 
 def table(rows: Sequence[Sequence[object]]) -> str:
     """Columns aligned with two spaces between, the first row being the head: the form Nomad's users grep and cut."""
@@ -42,15 +45,37 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def tell(error: KokirisError) -> None:
+    """An error on standard error, and the next step unless the message says it already."""
+    click.secho(f"Error: {error.message}", err=True, fg="red" if sys.stderr.isatty() else None)
+    if error.next_step and error.next_step not in error.message:
+        note(f"Next: {error.next_step}")
+
+
 def heading(text: str) -> None:
     """A section's title."""
     click.echo()
     click.secho(text, bold=sys.stdout.isatty())
 
 
-def as_json(value: Any) -> None:
-    """Indented JSON on standard output."""
+def as_json(value: Any, *, seen_by_template: Any = None) -> None:
+    """Indented JSON on standard output; with -t, what the template makes of the value (or of the one it shall see)."""
+    context = click.get_current_context(silent=True)
+    template = context.meta.get(TEMPLATE) if context is not None else None
+    if template:
+        click.echo(rendered(template, value if seen_by_template is None else seen_by_template), nl=False)
+        return
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=4).decode())
+
+
+def rendered(template: str, value: Any) -> str:
+    """A Go template over decoded JSON, ending with a line's end. Raises TemplateError with the position. Pure."""
+    from kokiris.kernel.templates.evaluation import Evaluation  # noqa: PLC0415 - only -t needs it
+    from kokiris.kernel.templates.functions import PURE  # noqa: PLC0415 - as above
+    from kokiris.kernel.templates.syntax import parse  # noqa: PLC0415 - as above
+
+    text = Evaluation("-t", PURE).render(parse("-t", template), value)
+    return text if text.endswith("\n") else text + "\n"
 
 
 def short(identifier: str, *, whole: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -57,8 +59,13 @@ def wait_for(config: Config, layout: Layout, url: str, say: Say, timeout_s: floa
         time.sleep(0.1)
 
 
-def next_commands(config: Config, layout: Layout, url: str) -> list[str]:
-    """Three commands worth trying. Pure."""
+def program() -> str:
+    """How this command is called from the user's shell: by its name when that is found, else as it was called."""
+    return "kokiris" if shutil.which("kokiris") else sys.argv[0]
+
+
+def next_commands(config: Config, layout: Layout, url: str, kokiris: str) -> list[str]:
+    """Three commands worth trying; `kokiris` is how this program is called. Pure."""
     ca_file = layout.tls / "ca.pem"
     site = url or door_address(config, config.addresses.vip) + "/"
     if config.ports.https != 443 and url:
@@ -66,6 +73,6 @@ def next_commands(config: Config, layout: Layout, url: str) -> list[str]:
         site = f"https://{parts.hostname}:{config.ports.https}{parts.path}"
     return [
         f"curl --cacert {ca_file} {site}",
-        'eval "$(kokiris env)" && kokiris job status site',
-        "kokiris alloc logs -job site",
+        f'eval "$({kokiris} env)" && {kokiris} job status site',
+        f"{kokiris} alloc logs -job site",
     ]

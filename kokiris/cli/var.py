@@ -10,13 +10,13 @@ import click
 import msgspec
 
 from kokiris.cli.client import ApiError, segment
-from kokiris.cli.flags import Command, Group, flag, value
+from kokiris.cli.flags import Command, flag, value
 from kokiris.cli.output import as_json, note, pairs, say, table, when
-from kokiris.cli.session import namespace_option, open_client
+from kokiris.cli.session import ApiGroup, namespace_option, open_client
 from kokiris.kernel.errors import BadInput, Conflict, NotFound
 
 
-@click.group("var", cls=Group)
+@click.group("var", cls=ApiGroup)
 def var_group() -> None:
     """Encrypted variables: secrets and settings for jobs."""
 

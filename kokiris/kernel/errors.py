@@ -32,7 +32,7 @@ class KokirisError(Exception):
     code = "error"
     http_status = 500
     exit_code = 1
-    default_next_step = "Look at the agent's log files under the infra's data folder."
+    default_next_step = "Try again; `kokiris status` on the infra's node shows what is not well."
 
     def __init__(self, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ class Unauthenticated(KokirisError):
 
     code = "unauthenticated"
     http_status = 403
-    default_next_step = 'Run `eval "$(kokiris env)"`, or export NOMAD_TOKEN.'
+    default_next_step = 'Run `eval "$(kokiris env)"`, or export NOMAD_TOKEN and CONSUL_HTTP_TOKEN.'
 
 
 class Forbidden(KokirisError):

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from kokiris.access.exports import parse_exports
-from kokiris.cli.flags import Command, Group, flag, value, values
+from kokiris.cli.alloc import exec_command
+from kokiris.cli.flags import Command, Group, flag, value, values, without_truth_values
 from kokiris.cli.here import find_infra
-from kokiris.cli.infra import parse_ports
+from kokiris.cli.infra import parse_address, parse_ports
 from kokiris.cli.main import COMMANDS, root
-from kokiris.kernel.errors import BadInput, NotFound
+from kokiris.kernel.errors import BadInput, NotFound, Unavailable
 
 
 @click.command("probe", cls=Command, examples="probe -x")
@@ -33,6 +34,8 @@ def probe(**given: object) -> None:
         ("-detach -f", {"detach": True, "f": True, "check_index": -1, "var": ()}),
         ("--detach -check-index 7", {"detach": True, "f": False, "check_index": 7, "var": ()}),
         ("-check-index=7", {"detach": False, "f": False, "check_index": 7, "var": ()}),
+        ("-detach=true -f=false", {"detach": True, "f": False, "check_index": -1, "var": ()}),
+        ("-detach=false -f=1 -check-index 7", {"detach": False, "f": True, "check_index": 7, "var": ()}),
         ("-var a=b -var=c=d=e", {"detach": False, "f": False, "check_index": -1, "var": ("a=b", "c=d=e")}),
     ],
 )
@@ -104,3 +107,40 @@ def test_exports_are_read_back(tmp_path: Path) -> None:
     file = tmp_path / "token.env"
     file.write_text("export A=b\nexport C='d e'\n")
     assert parse_exports(file) == {"A": "b", "C": "d e"}
+
+
+def test_env_of_an_infra_that_never_came_up(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    result = CliRunner().invoke(root, ["env", "-data-dir", str(tmp_path)])
+    assert isinstance(result.exception, NotFound)
+    assert str(tmp_path) in result.exception.message
+
+
+def test_an_address_is_checked_before_anything_is_touched() -> None:
+    assert parse_address("-vip", "10.0.0.1") == "10.0.0.1"
+    with pytest.raises(BadInput, match='-vip "nonsense"'):
+        parse_address("-vip", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["-i=false", "-t=false", "4c1d", "sh", "-t=true"], ["-T", "4c1d", "sh", "-t=true"]),
+        (["-task", "web", "-t=true", "4c1d", "echo", "-i=false"], ["-task", "web", "-t", "4c1d", "echo", "-i=false"]),
+    ],
+)
+def test_a_commands_own_arguments_are_left_as_they_are(typed: list[str], expected: list[str]) -> None:
+    assert without_truth_values(typed, exec_command.params, anywhere=False) == expected
+
+
+def test_verbs_of_nomad_that_are_absent_say_why() -> None:
+    result = CliRunner().invoke(root, ["job", "dispatch", "shop"])
+    assert result.exit_code == 2
+    assert "parameterized" in result.output
+
+
+def test_general_options_stand_for_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOMAD_ADDR", "https://127.0.0.1:2")
+    result = CliRunner().invoke(root, ["job", "status", "-address", "http://127.0.0.1:1"])
+    assert isinstance(result.exception, Unavailable)
+    assert "http://127.0.0.1:1 does not answer" in result.exception.message

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from kokiris.cli.alloc import last_lines, log_parameters, only_task
 from kokiris.cli.job import changes_allocations
 from kokiris.cli.jobtext import plan_failures
-from kokiris.cli.monitor import placement_reasons
-from kokiris.cli.output import ago, pairs, table
+from kokiris.cli.monitor import deployment_table, placement_reasons
+from kokiris.cli.output import ago, pairs, rendered, table
 from kokiris.kernel.errors import BadInput
+from kokiris.kernel.templates.tree import TemplateError
 
 CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
 
@@ -90,3 +91,46 @@ def test_reasons_name_what_is_in_the_way() -> None:
 )
 def test_whether_a_plan_changes_anything(updates: dict[str, dict[str, int]], changes: bool) -> None:
     assert changes_allocations({"Annotations": {"DesiredTGUpdates": updates}}) is changes
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{.ID}}", "4c1d\n"),
+        ("{{ .Job.Name }}: {{ len .Ports }}", "shop: 2\n"),
+        ('{{ range .Ports }}{{ .Label }}={{ .Value }}{{ "\\n" }}{{ end }}', "http=80\nadmin=81\n"),
+        ('{{ if eq .Status "running" }}up{{ else }}down{{ end }}', "up\n"),
+        ('{{ printf "%.2s" .ID }}', "4c\n"),
+    ],
+)
+def test_go_templates_over_json(template: str, expected: str) -> None:
+    ports = [{"Label": "http", "Value": 80}, {"Label": "admin", "Value": 81}]
+    assert rendered(template, {"ID": "4c1d", "Job": {"Name": "shop"}, "Ports": ports, "Status": "running"}) == expected
+
+
+def test_a_wrong_template_names_its_place() -> None:
+    with pytest.raises(TemplateError, match=r'template "-t": 1:4: .*Nope'):
+        rendered("{{ .Nope }}", {"ID": "4c1d"})
+
+
+def test_a_deployment_shows_canaries_when_it_has_some() -> None:
+    group = {
+        "AutoRevert": False, "Promoted": False, "DesiredCanaries": 0, "DesiredTotal": 2, "PlacedAllocs": 1,
+        "HealthyAllocs": 1, "UnhealthyAllocs": 0, "RequireProgressBy": "2026-11-30T12:00:00.5Z",
+    }  # fmt: skip
+    plain = deployment_table({"TaskGroups": {"web": group}}).splitlines()
+    assert plain[0].split("  ")[0] == "Task Group"
+    assert "Canaries" not in plain[0]
+    assert plain[1].split() == ["web", "2", "1", "1", "0", "2026-11-30T12:00:00Z"]
+    with_canary = deployment_table(
+        {
+            "TaskGroups": {
+                "web": group | {"DesiredCanaries": 1, "AutoRevert": True, "RequireProgressBy": "0001-01-01T00:00:00Z"},
+                "db": group,
+            }
+        }
+    ).splitlines()
+    columns = [one.strip() for one in with_canary[0].split("  ") if one]
+    assert columns[:5] == ["Task Group", "Auto Revert", "Promoted", "Desired", "Canaries"]
+    assert with_canary[1].split() == ["db", "false", "N/A", "2", "0", "1", "1", "0", "2026-11-30T12:00:00Z"]
+    assert with_canary[2].split() == ["web", "true", "false", "2", "1", "1", "1", "0", "N/A"]

@@ -7,6 +7,7 @@ import pytest
 from kokiris.discovery.api.shapes import catalog_service, service
 from kokiris.discovery.model import NAMESPACE_META, NodeEntry, ServiceInstance
 from kokiris.kernel.names import Addresses, parse_infra
+from kokiris.routing.api.views import routers
 from kokiris.routing.compiler import look_up
 from kokiris.routing.configuration import Configuration, configure
 from kokiris.routing.feed import instances_of
@@ -51,6 +52,15 @@ def test_an_add_ons_instance_answers(host: str) -> None:
 def test_the_other_addresses_are_nobodys(host: str) -> None:
     ours = instance("ours", f"traefik.http.routers.mine.rule=Host(`{host}`)", platform=True)
     assert answers(host, ours) != ["ours"]
+
+
+def test_the_panel_tells_of_an_enabled_add_on_without_alarm_and_in_numbers_that_go_clients_read() -> None:
+    ours = instance("ours", REGISTRY, platform=True)
+    catalog = {"registry": CatalogService("registry", ours.tags, (ours,))}
+    configuration = configure(catalog, PLATFORM, Configuration())
+    shapes = routers(configuration, Compiler().plan(configuration, {}))
+    assert {shape["status"] for shape in shapes} == {"enabled"}
+    assert max(shape["priority"] for shape in shapes) <= 2**63 - 1
 
 
 def test_a_tenants_instances_of_the_same_service_name_never_mix_with_ours() -> None:

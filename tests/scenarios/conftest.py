@@ -25,6 +25,7 @@ def infra(request: pytest.FixtureRequest) -> Iterator[Infra]:
     up = Infra.bring_up(request.param)
     yield up
     run(["make", "down", "PURGE=1"])
+    assert "DOCKER" not in run(["iptables-save"]).stdout, "the machine forwards packets as it did before"
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kokiris.kernel.errors import BadInput
+from kokiris.kernel.templates.evaluation import Evaluation
+from kokiris.kernel.templates.syntax import parse
+from kokiris.kernel.templates.tree import TemplateError
 from kokiris.orchestrator.model.allocwire import Allocation, PortMapping
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.node import Node
@@ -24,11 +27,8 @@ from kokiris.worker.drivers.docker_config import container_name, create_body
 from kokiris.worker.drivers.engine import registry_of, split_reference
 from kokiris.worker.drivers.signals import number
 from kokiris.worker.tasks.environment import Subject, environment, interpolate, interpolate_tree
-from kokiris.worker.templates.evaluation import Evaluation
 from kokiris.worker.templates.functions import Lookups
 from kokiris.worker.templates.rendering import place, variables
-from kokiris.worker.templates.syntax import parse
-from kokiris.worker.templates.tree import TemplateError
 
 HTTP = PortMapping(Label="http-api", Value=21000, To=8080, HostIP="172.17.0.1")
 FOLDERS = TaskFolders(Path("/d/a/alloc"), Path("/d/a/web/local"), Path("/d/a/web/secrets"), Path("/d/p"))

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from kokiris.kernel.templates.evaluation import Evaluation
+from kokiris.kernel.templates.syntax import parse
+from kokiris.kernel.templates.tree import TemplateError
 from kokiris.worker.client import TaskVariable, TaskVariableList
-from kokiris.worker.templates.evaluation import Evaluation
 from kokiris.worker.templates.functions import Lookups
-from kokiris.worker.templates.syntax import parse
-from kokiris.worker.templates.tree import TemplateError
 from kokiris.worker.templates.variables import TaskVariables
 
 READABLE = ["nomad/jobs/web", "kokiris/db/shop"]

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import aiodocker
 
+from kokiris.agent.bringup.bridge import restore_network
 from kokiris.agent.bringup.up import Say
 from kokiris.agent.processes import PidRecord, read_pid, start_time_of
 from kokiris.agent.third_parties import docker_answers
 from kokiris.infra.config import Config, Layout, load
 from kokiris.infra.hosts import rewrite, without_block
 from kokiris.infra.labels import INFRA_LABEL, infra_label
-from kokiris.kernel.errors import HostError
+from kokiris.kernel.errors import Conflict, HostError
 from kokiris.registry.layout import distrust_registry
+from kokiris.worker.drivers.cgroups import ROOT, remove_parent
 
 AGENT_STOP_TIMEOUT_S = 90.0
 STOP_ORDER = ("worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
@@ -33,6 +35,7 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
     if not layout.config.exists():
         return done
     config = load(layout.config)
+    _refuse_to_strand(config, layout)
     agent = read_pid(layout.run / "agent.pid")
     worker = read_pid(layout.run / "worker.pid")
     if agent is not None:
@@ -50,6 +53,8 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
         _end(agent, signal.SIGTERM, AGENT_STOP_TIMEOUT_S)
         done.append("agent")
     done += _end_leftovers(layout)
+    if restore_network(config, layout):
+        done.append(f"bridge {config.docker.bridge}")
     if config.hosts_file:
         path = Path(config.hosts_file)
         if path.exists() and rewrite(path, without_block(path.read_text(), config.name)):
@@ -57,8 +62,27 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
     if purge:
         distrust_registry(config, layout)
         _purge(layout)
+        remove_parent(ROOT)
         done.append(f"data in {layout.root}")
     return done
+
+
+def _refuse_to_strand(config: Config, layout: Layout) -> None:
+    """Raises Conflict while another infra of this machine has containers in the dockerd that ends with this one."""
+    if read_pid(layout.run / "dockerd.pid") is None or not docker_answers(config.docker.socket):
+        return
+    names = sorted(set(asyncio.run(_infras_of_containers(config))) - {infra_label(config)})
+    if names:
+        raise Conflict(
+            f"the dockerd of {config.name} runs containers of {', '.join(name.split('@')[0] for name in names)}",
+            next_step="Take that infra down first: kokiris down -client CLIENT -infra INFRA.",
+        )
+
+
+async def _infras_of_containers(config: Config) -> list[str]:
+    async with aiodocker.Docker(url=f"unix://{config.docker.socket}") as docker:
+        containers = await docker.containers.list(filters={"label": [INFRA_LABEL]})
+        return [str(one["Labels"][INFRA_LABEL]) for one in containers]
 
 
 def _end_leftovers(layout: Layout) -> list[str]:

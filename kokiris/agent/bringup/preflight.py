@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 from pathlib import Path
 
 from kokiris.agent.processes import read_pid
@@ -71,6 +73,11 @@ def check_machine(config: Config, layout: Layout) -> None:
             f"missing on this machine: {', '.join(missing)}",
             next_step=f"Run `apt-get install {packages}`, or `make up`.",
         )
+    if config.edge and not is_local(config.vip_address):
+        raise HostError(
+            f"the VIP's address {config.vip_address} is not an address of this machine",
+            next_step="Give one of its own with -vip (`ip -brief address` lists them).",
+        )
     own = own_pids(layout)
     wanted = wanted_ports(config)
     in_the_way = [one for one in conflicts(list(wanted.values()), listeners()) if not is_own(one.pid, own)]
@@ -79,6 +86,17 @@ def check_machine(config: Config, layout: Layout) -> None:
             "; ".join(describe_conflict(wanted, one) for one in in_the_way),
             next_step="Stop what listens there, or choose other ports (`kokiris up --port http=8080 …`).",
         )
+
+
+def is_local(address: str) -> bool:
+    """Whether this machine can listen on it. Pure but for the question to the kernel."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno not in {errno.EADDRNOTAVAIL, errno.EINVAL}
+    return True
 
 
 def _which(program: str) -> str | None:

@@ -18,6 +18,7 @@ import msgspec
 from kokiris.access.authority import new_authority, utc_now
 from kokiris.access.bootstrap import make_management_token, make_operator_token, rename_registry
 from kokiris.access.node_certificate import renew
+from kokiris.agent.bringup.bridge import remember_network
 from kokiris.agent.bringup.preflight import check_machine
 from kokiris.agent.processes import read_pid
 from kokiris.infra.config import Config, Layout, load, save
@@ -62,6 +63,7 @@ def up(config: Config, say: Say, share: Share | None = None) -> UpReport:
         _write_hosts(report)
     if read_pid(layout.run / "agent.pid") is None:
         say("starting the agent")
+        remember_network(config, layout)
         _start_agent(report)
     wait_ready(config, layout, say)
     return report

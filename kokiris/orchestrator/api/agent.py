@@ -69,19 +69,22 @@ async def members(call: Call) -> dict[str, Any]:
 async def self_(call: Call) -> dict[str, Any]:
     """GET /v1/agent/self. `config` holds no secret: only what identifies the server."""
     me = call.context.identity
+    name = me.name.removesuffix(f".{me.region}")
+    node = next((one for one in call.state.nodes.values() if one.Name == name), None)
     return {
         "config": {
             "Region": me.region,
             "Datacenter": me.datacenter,
-            "NodeName": me.name.removesuffix(f".{me.region}"),
+            "NodeName": name,
             "Version": {"Version": VERSION, "Revision": "", "VersionPrerelease": "", "VersionMetadata": "kokiris"},
             "Server": {"Enabled": True},
-            "Client": {"Enabled": False},
+            "Client": {"Enabled": node is not None},
             "ACL": {"Enabled": True},
             "UI": {"Enabled": True},
         },
         "member": _member(call),
         "stats": {
+            **({} if node is None else {"client": {"node_id": node.ID}}),
             "nomad": {
                 "server": "true",
                 "leader": str(call.context.commands.is_leader).lower(),

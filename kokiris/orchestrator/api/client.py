@@ -33,8 +33,8 @@ class Relayed(KokirisError):
 
     code = "worker"
 
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, status: int, text: str, next_step: str = "") -> None:
+        super().__init__(text.removesuffix(next_step).rstrip(), next_step=next_step or None)
         self.http_status = status
 
 
@@ -127,7 +127,8 @@ async def relay(call: Call, node: Node, path: str) -> Any:
         answer = await while_connected(call.req, stack.enter_async_context(opened))
         if answer.status >= 400:
             text = (await answer.text(errors="replace")).strip()
-            raise Relayed(answer.status, text or f'node "{node.Name}" answered {answer.status}')
+            step = answer.headers.get("X-Kokiris-Next-Step", "")
+            raise Relayed(answer.status, text or f'node "{node.Name}" answered {answer.status}', step)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         await stack.aclose()
         raise _silent(node) from error

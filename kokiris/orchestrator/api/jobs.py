@@ -149,9 +149,10 @@ async def validate_job(call: Call) -> JobValidateResponse:
     """POST or PUT /v1/validate/job: what registering would refuse, without trying."""
     request = await call.body(JobPlanRequest)
     found = findings(call, submitted(call, request.Job, request.Namespace))
+    errors = found.errors + [f"not supported by this version: {one}" for one in found.unsupported]
     return JobValidateResponse(
-        ValidationErrors=found.errors or None,
-        Error=multi_error(found.errors) if found.errors else "",
+        ValidationErrors=errors or None,
+        Error=multi_error(errors) if errors else "",
         Warnings=found.warnings,
     )
 

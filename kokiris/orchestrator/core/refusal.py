@@ -10,4 +10,6 @@ class Refused(Conflict):
 
     code = "refused"
     http_status = 500
-    default_next_step = "Look at the object's present state (`kokiris status`) and send a request that fits it."
+    default_next_step = (
+        "Look at its present state (`kokiris job status`, `kokiris deployment status`) and send what fits."
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
+from kokiris.kernel.templates.functions import LOOKUPS, PURE, UNAVAILABLE
 from kokiris.orchestrator.jobspec.acted import ACTED, REFUSED, Refused
 from kokiris.orchestrator.jobspec.dockerkeys import DOCKER_KEYS, RAW_EXEC_KEYS, Key
 from kokiris.orchestrator.jobspec.functions import FUNCTIONS, LAZY
@@ -47,7 +48,11 @@ def page() -> str:
     for driver, keys in (("docker", DOCKER_KEYS), ("raw_exec", RAW_EXEC_KEYS)):
         parts.append(f"## `config` of the driver {driver}\n")
         parts.append(_table(("key", "acted on", "note"), _key_rows(keys)))
-    parts.append("## Functions\n")
+    parts.append("## Functions of templates\n")
+    known = sorted({*PURE, *LOOKUPS, "and", "or"})
+    refused = "; ".join(f"`{name}`: {reason}" for name, reason in UNAVAILABLE.items())
+    parts.append(f"{', '.join(f'`{name}`' for name in known)}.\n\nRefused like all others: {refused}.\n")
+    parts.append("## Functions of the job language\n")
     names = sorted({*FUNCTIONS, *LAZY, *NAMES} - {"bcrypt"})
     parts.append(
         f"All of {', '.join(f'`{name}`' for name in names)}.\n\n"

@@ -15,6 +15,7 @@ from kokiris.orchestrator.jobspec.dockerkeys import (
     RAW_EXEC_KEYS,
     Key,
 )
+from kokiris.orchestrator.jobspec.tasktemplates import refused_calls
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.service import Service
 from kokiris.orchestrator.model.task import Task
@@ -76,7 +77,9 @@ def _of_service(service: Service, where: str) -> Iterator[str]:
 def _of_task(job: Job, task: Task, where: str) -> Iterator[str]:
     yield from _of(task, where)
     for i, template in enumerate(task.Templates or []):
-        yield from _of(template, f'{where} template "{template.DestPath or i + 1}"')
+        here = f'{where} template "{template.DestPath or i + 1}"'
+        yield from _of(template, here)
+        yield from (f"{here}: {call}" for call in refused_calls(template))
     for mount in task.VolumeMounts or []:
         yield from _of(mount, f'{where} volume_mount "{mount.Volume}"')
     for service in task.Services or []:

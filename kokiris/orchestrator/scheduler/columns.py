@@ -14,7 +14,7 @@ from kokiris.orchestrator.model.job import TaskGroup
 from kokiris.orchestrator.model.node import Node
 from kokiris.orchestrator.scheduler.ask import Ask, ask_of
 from kokiris.orchestrator.scheduler.constraints import Attributes, Mask
-from kokiris.orchestrator.scheduler.ports import NodePorts, port_range, reserved_ports
+from kokiris.orchestrator.scheduler.ports import NodePorts, port_range, reserved_ports, starting_port
 
 if TYPE_CHECKING:
     from kokiris.orchestrator.state import State
@@ -123,12 +123,12 @@ class Cluster:
             self.rows += 1
             self.nodes.append(None)
             self._counted.append(0)
-            self.ports.append(NodePorts(*port_range(node), reserved_ports(node)))
+            self.ports.append(NodePorts(*port_range(node), reserved_ports(node), starting_port(node)))
             if self.rows > self.used.shape[1]:
                 self._grow()
         self.row_of[node.ID] = row
         self.used[:, row] = 0
-        self.ports[row] = NodePorts(*port_range(node), reserved_ports(node))
+        self.ports[row] = NodePorts(*port_range(node), reserved_ports(node), starting_port(node))
         return row
 
     def _grow(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Container, Iterable
 
 from kokiris.orchestrator.model.node import Node
@@ -18,7 +19,7 @@ class NodePorts:
 
     __slots__ = ("_dynamic", "_other", "cursor", "first", "free_dynamic", "last", "reserved")
 
-    def __init__(self, first: int, last: int, reserved: frozenset[int]) -> None:
+    def __init__(self, first: int, last: int, reserved: frozenset[int], start: int = 0) -> None:
         self.first, self.last, self.reserved = first, last, reserved
         self.cursor = first
         """Where the search for the next dynamic port starts."""
@@ -27,6 +28,7 @@ class NodePorts:
         self.free_dynamic = last - first + 1
         for port in reserved:
             self.count(port, 1)
+        self.cursor = start or first
 
     def count(self, port: int, sign: int) -> None:
         """One holder more (1) or less (-1)."""
@@ -96,6 +98,13 @@ def port_range(node: Node) -> tuple[int, int]:
     if not 0 < first <= last <= 65_535:
         return FIRST_DYNAMIC, LAST_DYNAMIC
     return first, last
+
+
+def starting_port(node: Node) -> int:
+    """The first dynamic port that the node hands out: another for each node, so that infras that share a machine, and
+    know nothing of each other's ports, do not all begin with the same."""
+    first, last = port_range(node)
+    return first + zlib.crc32(node.ID.encode()) % (last - first + 1)
 
 
 def reserved_ports(node: Node) -> frozenset[int]:

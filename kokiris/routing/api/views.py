@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kokiris.routing.configuration import Configuration
+from kokiris.routing.configuration import HIGHEST, Configuration
 from kokiris.routing.haproxy.files import slot_name
 from kokiris.routing.model import ENTRY_POINTS, INTERNAL, PROVIDER, Router, Server, Service, Severity
 from kokiris.routing.plan import Plan
@@ -28,15 +28,16 @@ def _status(errors: bool, warnings: bool) -> str:
 def router(one: Router, configuration: Configuration, plan: Plan) -> Shape:
     """A router. `error` holds errors and warnings as text; `lastGood` is there when an earlier version is served."""
     served = configuration.serving.get(one.name)
-    shadowed = one.name in plan.shadowed
+    shadowed = one.name in plan.shadowed and one.source != INTERNAL  # an add-on that answers in our place is no trouble
+    priority = min(one.priority, HIGHEST)  # Traefik's clients read it into 64 bits
     entry_points = list(one.entry_points or (("websecure",) if one.protocol == "http" else ()))
     texts = [str(problem) for problem in one.problems] + ([SHADOWED] if shadowed else [])
     shape: Shape = {
         "entryPoints": entry_points,
         "service": one.service.removesuffix(f"@{PROVIDER}"),
         "rule": one.rule,
-        "priority": one.priority,
-        "priorityStr": str(one.priority),
+        "priority": priority,
+        "priorityStr": str(priority),
         "status": _status(one.refused, bool(texts)),
         "using": [name for name in entry_points if name in ENTRY_POINTS],
         "name": one.name,

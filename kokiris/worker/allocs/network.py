@@ -14,6 +14,7 @@ from kokiris.worker.drivers.docker import container_address
 from kokiris.worker.drivers.docker_config import port_bindings
 from kokiris.worker.drivers.engine import Engine
 from kokiris.worker.drivers.pause import PauseImage
+from kokiris.worker.drivers.start_advice import start_advice
 
 PAUSE_TASK = "_pause"
 
@@ -67,7 +68,9 @@ class PauseContainers:
             if found is None:
                 found = await self._make(name, alloc_id, group, ports)
         except KokirisError as error:
-            raise StartFailed(f"Failed to set up the group's network: {error.message}") from error
+            raise StartFailed(
+                f"Failed to set up the group's network: {error.message}", next_step=start_advice(error.message)
+            ) from error
         return str(found["Id"]), container_address(found)
 
     async def remove(self, container_id: str) -> None:

@@ -70,6 +70,13 @@ def _make_v2(root: Path, name: str, cpu_shares: int, memory_bytes: int) -> list[
     return [group]
 
 
+def remove_parent(root: Path) -> None:
+    """What all our groups lie in, unless one is left. Not while a worker runs: it may be making one."""
+    for folder in [root / PARENT, *(root / one / PARENT for one in _V1)]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def groups_of(root: Path, name: str) -> list[Path]:
     """Those that exist."""
     candidates = [root / PARENT / name] if is_v2(root) else [root / one / PARENT / name for one in _V1]

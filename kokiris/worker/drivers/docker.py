@@ -32,6 +32,7 @@ from kokiris.worker.drivers.docker_usage import usage_from_stats
 from kokiris.worker.drivers.engine import Engine, EngineError, registry_of
 from kokiris.worker.drivers.pull_advice import pull_advice
 from kokiris.worker.drivers.signals import number
+from kokiris.worker.drivers.start_advice import start_advice
 from kokiris.worker.logs.docker_follow import DockerFollower
 from kokiris.worker.logs.files import LogLimits
 
@@ -102,7 +103,9 @@ class DockerDriver:
             except Unavailable as error:
                 raise StartFailed(error.message) from error
             except KokirisError as error:
-                raise StartFailed(f"Failed to create or start container: {error.message}") from error
+                raise StartFailed(
+                    f"Failed to create or start container: {error.message}", next_step=start_advice(error.message)
+                ) from error
         return TaskHandle(
             driver=self.name,
             container_id=container_id,

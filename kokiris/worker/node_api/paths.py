@@ -32,7 +32,10 @@ def parts_of(path: str) -> list[str]:
 def refuse_secrets(parts: Sequence[str]) -> None:
     """Raises Forbidden for `<task>/secrets` and what lies below. Pure."""
     if len(parts) >= 2 and parts[0] != "alloc" and parts[1] in HIDDEN:
-        raise Forbidden(f"Reading secret file prohibited: {'/'.join(parts)}")
+        raise Forbidden(
+            f"Reading secret file prohibited: {'/'.join(parts)}",
+            next_step="No token opens it from outside; inside the task it is there: `kokiris alloc exec`.",
+        )
 
 
 def resolve(root: Path, path: str) -> Path:

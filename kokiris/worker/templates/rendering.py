@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kokiris.kernel.errors import BadInput, HostError
+from kokiris.kernel.templates.evaluation import Evaluation
+from kokiris.kernel.templates.syntax import parse
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.model.task import Template
 from kokiris.worker.drivers.contract import TaskFolders
 from kokiris.worker.tasks.environment import interpolate
 from kokiris.worker.tasks.runner import TemplateChange
-from kokiris.worker.templates.evaluation import Evaluation
 from kokiris.worker.templates.functions import Lookups
 from kokiris.worker.templates.services import ServiceWatcher
-from kokiris.worker.templates.syntax import parse
 from kokiris.worker.templates.variables import TaskVariables
 
 PATIENCE_S = 3.0

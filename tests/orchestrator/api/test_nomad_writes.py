@@ -216,6 +216,9 @@ async def test_parse_and_validate(api, recorder):
     _, body, _ = await api.call("POST", "/v1/validate/job", json={"Job": {**JOB, "TaskGroups": None}})
     assert body["ValidationErrors"]
     assert "occurred:" in body["Error"]
+    periodic = {**JOB, "Periodic": {"Enabled": True, "Spec": "@daily", "SpecType": "cron"}}
+    _, body, _ = await api.call("POST", "/v1/validate/job", json={"Job": periodic})
+    assert "periodic" in body["Error"], "what run refuses, validate refuses"
     assert len(recorder.calls) == 1
 
 

@@ -132,6 +132,30 @@ TABLE: list[tuple[dict[str, str], str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ('a\n{{ key "x" }}', '2:4: function "key": the key/value store is not available to templates in this version'),
+        (
+            '{{ range ls "x" }}{{ end }}',
+            '1:10: function "ls": the key/value store is not available to templates in this version',
+        ),
+        ('{{ if (env "A" | sprig_upper) }}{{ end }}', '1:8: function "sprig_upper" is not acted on by this version'),
+        ('{{ with secret "x" }}{{ end }}', '1:9: function "secret": there is no Vault'),
+        ("{{ if }}", "1:4: a value or function is missing"),
+    ],
+)
+def test_what_a_template_cannot_do_is_known_before_it_runs(data: str, problem: str) -> None:
+    found = refused(task=f'template {{\ndata = <<EOT\n{data}\nEOT\ndestination = "local/x"\n}}')
+    assert found == [f'group "g" task "t" template "local/x": {problem}']
+
+
+def test_delimiters_of_a_template_are_its_own() -> None:
+    delimiters = 'left_delimiter = "[["\nright_delimiter = "]]"'
+    text = f'template {{\ndata = "{{{{ nope }}}} [[ env `A` ]]"\ndestination = "local/x"\n{delimiters}\n}}'
+    assert refused(task=text) == []
+
+
 @pytest.mark.parametrize(("parts", "named"), TABLE, ids=[named for _, named in TABLE])
 def test_named_with_its_place(parts: dict[str, str], named: str) -> None:
     assert f"{named} is not acted on by this version" in refused(**parts)

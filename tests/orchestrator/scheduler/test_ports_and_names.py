@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kokiris.orchestrator.model.node import NodeReservedResources
 from kokiris.orchestrator.scheduler.names import NameIndex
-from kokiris.orchestrator.scheduler.ports import NodePorts, port_range, reserved_ports
+from kokiris.orchestrator.scheduler.ports import NodePorts, port_range, reserved_ports, starting_port
 
 
 @given(st.lists(st.tuples(st.integers(99, 106), st.booleans()), max_size=60))
@@ -32,6 +32,13 @@ def test_reserved_ports_are_read_leniently(box):
     assert reserved_ports(node) == {22, 80, 8500, 8501, 8502, 7}
     assert port_range(node) == (20_000, 32_000)
     assert port_range(box.node(2, min_port=9000, max_port=9001)) == (9000, 9001)
+
+
+def test_infras_that_share_a_machine_begin_with_different_ports(box):
+    starts = [starting_port(box.node(number)) for number in range(50)]
+    assert len(set(starts)) > 40
+    assert all(20_000 <= port <= 32_000 for port in starts)
+    assert starting_port(box.node(1)) == starting_port(box.node(1)), "a node that returns begins where it did"
 
 
 def test_names():

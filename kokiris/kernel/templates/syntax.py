@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kokiris.worker.templates.tree import (
+from kokiris.kernel.templates.tree import (
     Block,
     Dot,
     Function,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kokiris.worker.templates.tree import (
+from kokiris.kernel.templates.tree import (
     Block,
     Dot,
     Function,
@@ -63,12 +63,12 @@ class Evaluation:
         self._name = name
         self._functions = functions
 
-    def render(self, nodes: Sequence[Node]) -> str:
-        """The text. Raises TemplateError with the position of what failed."""
+    def render(self, nodes: Sequence[Node], data: Any = None) -> str:
+        """The text, `data` being the dot. Raises TemplateError with the position of what failed."""
         scope = _Scope()
-        scope.declare("", None)
+        scope.declare("", data)
         pieces: list[str] = []
-        self._nodes(nodes, None, scope, pieces)
+        self._nodes(nodes, data, scope, pieces)
         return "".join(pieces)
 
     def _nodes(self, nodes: Sequence[Node], dot: Any, scope: _Scope, pieces: list[str]) -> None:

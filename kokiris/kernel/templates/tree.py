@@ -23,7 +23,7 @@ class TemplateError(BadInput):
     """A template that cannot be parsed or rendered; the message begins with its name and position."""
 
     code = "template"
-    default_next_step = "Correct the template and run the job again."
+    default_next_step = "Correct the template at the place shown and try again."
 
     def __init__(self, name: str, position: Position, problem: str) -> None:
         super().__init__(f'template "{name}": {position}: {problem}')
