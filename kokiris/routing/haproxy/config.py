@@ -87,8 +87,6 @@ def _global(config: StaticConfig, files: HaproxyFiles) -> str:
   # How far an upload over HTTP/2 may run ahead: with the default, 64 kB, it has a third of the speed of HTTP/1.1.
   tune.h2.initial-window-size 1048576
   ssl-server-verify none
-  # As far as an upload may be ahead of its reader, as with Traefik: 64 kB at a time make `docker push` crawl.
-  tune.h2.initial-window-size 1048576
 """
 
 
