@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -17,6 +19,7 @@ from kokiris.infra.config import (
     Config,
     DockerConfig,
     Layout,
+    LogsConfig,
     Ports,
     RegistryConfig,
     StoreConfig,
@@ -64,6 +67,25 @@ def parse_address(flag_name: str, given: str) -> str:
         ) from error
 
 
+def set_logs(logs: LogsConfig, given: Mapping[str, Any]) -> None:
+    """What the options say goes before what the file says. Raises BadInput for what the log search could not use."""
+    if url := given["elasticsearch_url"]:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+            raise BadInput(
+                f'-elasticsearch-url "{parts.hostname or url}" is not usable',
+                next_step="Write http(s)://host[:port]; its credentials belong into -elasticsearch-credentials-file.",
+            )
+        logs.elasticsearch_url = url
+    for name in ("elasticsearch_ca_file", "elasticsearch_credentials_file"):
+        if not given[name]:
+            continue
+        path = Path(given[name]).resolve()
+        if not path.is_file():
+            raise BadInput(f"-{name.replace('_', '-')} {path} is no file", next_step="Name a file that is there.")
+        setattr(logs, name, str(path))
+
+
 @click.command(
     "up",
     cls=Command,
@@ -82,6 +104,13 @@ def parse_address(flag_name: str, given: str) -> str:
 @value("docker-bridge-cidr", "Address and prefix of that bridge.", metavar="CIDR")
 @value("hosts-file", 'Where the names are written; "none" for nowhere.', default="/etc/hosts", metavar="PATH")
 @value("registry", "Use another infra's registry: a file made there by `kokiris registry share`.", metavar="FILE")
+@value(
+    "elasticsearch-url",
+    "Logs go there, and are searched there: another infra's kib., or an Elasticsearch.",
+    metavar="URL",
+)
+@value("elasticsearch-ca-file", "What its certificate is checked against, PEM.", metavar="FILE")
+@value("elasticsearch-credentials-file", 'Its Authorization header: "ApiKey …", "Bearer …".', metavar="FILE")
 @values("port", "Another port for a door: http=8080.", metavar="DOOR=PORT")
 def up_command(**given: Any) -> None:
     """Brings an infra up on this node. Run again, it changes nothing and says so."""
@@ -110,6 +139,7 @@ def up_command(**given: Any) -> None:
         keep_operators_lines(config, load(Layout(config.data_dir).config))
     if share is not None:
         config.registry = RegistryConfig(server=share.Server)
+    set_logs(config.logs, given)
     if config.ports.rpc != Ports().rpc:
         config.servers = [f"{config.bind_address}:{config.ports.rpc}"]
     report = up(config, note, share)

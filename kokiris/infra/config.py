@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -114,6 +115,13 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     @property
     def addresses(self) -> Addresses:
         return Addresses(self.name, check_domain(self.domain))
+
+    def own_hosts(self) -> list[str]:
+        """The platform's names that lead to this infra: not those that another one of the client holds for it."""
+        elsewhere = {urlsplit(self.logs.elasticsearch_url).hostname}
+        if self.registry.server:
+            elsewhere.add(self.addresses.registry)
+        return [host for host in self.addresses.hosts() if host not in elsewhere]
 
     @property
     def registry_server(self) -> str:

@@ -12,8 +12,9 @@ from kokiris.access.exports import parse_exports
 from kokiris.cli.alloc import exec_command
 from kokiris.cli.flags import Command, Group, flag, value, values, without_truth_values
 from kokiris.cli.here import find_infra
-from kokiris.cli.infra import parse_address, parse_ports
+from kokiris.cli.infra import parse_address, parse_ports, set_logs
 from kokiris.cli.main import COMMANDS, root
+from kokiris.infra.config import LogsConfig
 from kokiris.kernel.errors import BadInput, NotFound, Unavailable
 
 
@@ -79,6 +80,22 @@ def test_ports_are_named_when_wrong() -> None:
     for wrong in ("htpp=1", "http", "http=0", "http=70000", "http=x"):
         with pytest.raises(BadInput, match=wrong.partition("=")[0]):
             parse_ports((wrong,))
+
+
+def test_an_outside_log_search_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    nothing = {"elasticsearch_url": "", "elasticsearch_ca_file": "", "elasticsearch_credentials_file": ""}
+    (tmp_path / "ca.pem").touch()
+    logs = LogsConfig(elasticsearch_credentials_file="/kept")
+    url = "https://kib.demo.customer.kokiris.localhost"
+    set_logs(logs, {**nothing, "elasticsearch_url": url, "elasticsearch_ca_file": tmp_path / "ca.pem"})
+    assert (logs.elasticsearch_url, logs.elasticsearch_ca_file) == (url, str(tmp_path / "ca.pem"))
+    assert logs.elasticsearch_credentials_file == "/kept"
+    for wrong in ("kib.demo", "ftp://kib.demo", "https://", "https://elastic:s3cret@kib.demo"):
+        with pytest.raises(BadInput, match="-elasticsearch-url") as refused:
+            set_logs(logs, {**nothing, "elasticsearch_url": wrong})
+        assert "s3cret" not in refused.value.message
+    with pytest.raises(BadInput, match=r"-elasticsearch-ca-file .*/missing.pem is no file"):
+        set_logs(logs, {**nothing, "elasticsearch_ca_file": tmp_path / "missing.pem"})
 
 
 def test_which_infra_is_meant(tmp_path: Path) -> None:

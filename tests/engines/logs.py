@@ -60,12 +60,12 @@ class LogServer:
 
 @asynccontextmanager
 async def serve_logs(
-    folder: Path, limits: Limits | None = None, upstream: Upstream | None = None
+    folder: Path, limits: Limits | None = None, upstream: Upstream | None = None, port: int = 0
 ) -> AsyncIterator[LogServer]:
     """Stopped at the end, whatever happens. Entries are visible within a tenth of a second."""
     index = LogIndex(folder, limits or Limits(min_free_bytes=1), commit_every_s=0.1)
     await asyncio.to_thread(index.start)
-    http = HttpServer(asgi(make_logs_app(index, Tokens(), cluster="demo", upstream=upstream)))
+    http = HttpServer(asgi(make_logs_app(index, Tokens(), cluster="demo", upstream=upstream)), port=port)
     try:
         await http.start()
         async with aiohttp.ClientSession() as session:

@@ -40,6 +40,16 @@ def test_the_registry_as_it_stands_in_image_names() -> None:
     assert config.registry_server == "registry.demo.y.org"
 
 
+def test_names_that_another_infra_of_the_client_holds_are_left_to_it() -> None:
+    config = Config(client="demo", infra="rec2", domain="x.org", data_dir="/x")
+    assert config.own_hosts() == list(config.addresses.hosts())
+    config.registry = RegistryConfig(server="registry.demo.x.org")
+    config.logs = LogsConfig(elasticsearch_url="https://kib.demo.x.org:8443/es")
+    assert set(config.addresses.hosts()) - set(config.own_hosts()) == {"registry.demo.x.org", "kib.demo.x.org"}
+    config.logs = LogsConfig(elasticsearch_url="http://10.0.0.9:9200")
+    assert "kib.demo.x.org" in config.own_hosts()
+
+
 def test_a_line_that_is_wrong_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('client = "demo"\ninfra = "rec1"\ndata_dir = "/x"\n[logs]\nretention = 1\n')

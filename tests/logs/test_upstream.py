@@ -47,6 +47,15 @@ async def test_requests_page_and_kql_are_passed_on(server: LogServer, tmp_path: 
             assert "2 entries" in await answer.text()
 
 
+async def test_an_upstream_that_leads_back_is_named(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    upstream = Upstream(f"http://127.0.0.1:{port}", f"Bearer {TOKEN}")
+    async with serve_logs(tmp_path / "front", upstream=upstream, port=port) as front:
+        status, answer, _ = await front.call("GET", "/_search")
+        assert status == 508
+        assert "leads back to this log search" in answer["error"]["reason"]
+
+
 async def test_an_upstream_that_is_away_is_named(tmp_path: Path) -> None:
     async with serve_logs(tmp_path / "front", upstream=Upstream("http://127.0.0.1:1", "")) as front:
         status, answer, _ = await front.call("GET", "/_search")

@@ -185,7 +185,12 @@ def test_another_infra_of_the_client_uses_the_registry(infra: Infra, registry: s
     infra.kokiris("registry", "share", "rec2", "-o", file)
     assert file.stat().st_mode & 0o777 == 0o600
     ports = [f"-port={door}={32000 + number}" for number, door in enumerate(DOORS)]
-    run([KOKIRIS, "up", *here, *ports, "-registry", file])
+    authorization = tmp_path / "authorization"
+    authorization.touch(0o600)
+    authorization.write_text(f"Bearer {infra.token}\n")
+    logs = ("-elasticsearch-url", f"https://{infra.config.addresses.kib}", "-elasticsearch-ca-file",
+            infra.layout.tls / "ca.pem", "-elasticsearch-credentials-file", authorization)  # fmt: skip
+    run([KOKIRIS, "up", *here, *ports, *logs, "-registry", file])
     layout = Layout("/var/lib/kokiris/demo/rec2")
     try:
         exports = parse_exports(layout.token_file)
@@ -202,6 +207,7 @@ def test_another_infra_of_the_client_uses_the_registry(infra: Infra, registry: s
         assert "rec2 (1 images, said" in infra.kokiris("registry", "status").stdout
         kept = infra.kokiris("registry", "tag", "delete", "shared/web:1", check=False)
         assert f"used by rec2: default/{job}" in kept.stderr
+        until(lambda: job in infra.kokiris("logs", "infra:rec2 and stream:event").stdout, "one log search has both")
         secret = msgspec.json.decode(file.read_bytes(), type=Share).Secret
         assert secret not in "".join(path.read_text(errors="replace") for path in layout.logs.iterdir())
     finally:

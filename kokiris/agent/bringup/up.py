@@ -125,9 +125,7 @@ def _write_share(report: UpReport, share: Share | None) -> None:
 def _write_hosts(report: UpReport) -> None:
     path = Path(report.config.hosts_file)
     text = path.read_text() if path.exists() else ""
-    addresses, elsewhere = report.config.addresses, report.config.registry.server
-    names = [host for host in addresses.hosts() if host != addresses.registry or not elsewhere]
-    wanted = with_block(text, report.config.name, report.config.vip_address, names)
+    wanted = with_block(text, report.config.name, report.config.vip_address, report.config.own_hosts())
     if rewrite(path, wanted):
         report.changes.append(f"names in {path}")
 

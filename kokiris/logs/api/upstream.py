@@ -18,6 +18,8 @@ from kokiris.logs.query.to_dsl import to_dsl, without_kql
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
 _PASSED = ("Content-Type", "Accept")
+VIA = "1.1 kokiris-logs"
+"""Says that a log search has passed the request on: one that would do so again has been given its own address."""
 
 
 class Upstream:
@@ -26,7 +28,7 @@ class Upstream:
     def __init__(self, url: str, authorization: str, tls: ssl.SSLContext | None = None) -> None:
         self._url = url.rstrip("/")
         self._tls = tls
-        self._headers = {"Authorization": authorization} if authorization else {}
+        self._headers = {"Via": VIA, **({"Authorization": authorization} if authorization else {})}
         self._session: aiohttp.ClientSession | None = None
 
     async def pass_on(self, call: Call, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -34,6 +36,11 @@ class Upstream:
         Raises EsError, QueryError, Unavailable."""
         if not call.principal.is_management and call.principal.kind != "node":
             raise EsError(403, "security_exception", "this log search is open to the management token only")
+        if req.get_header("Via", default="") == VIA:
+            reason = (
+                f"logs.elasticsearch_url {self._url} leads back to this log search: name the one that keeps the entries"
+            )
+            raise EsError(508, "illegal_state_exception", reason)
         body = call.body
         if body and call.path.endswith(("/_search", "/_count")):
             body = msgspec.json.encode(without_kql(call.json(), Context(time.time_ns() // 1000)))
