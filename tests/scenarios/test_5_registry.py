@@ -176,7 +176,9 @@ def test_images_survive_the_registrys_restart_and_a_kill(infra: Infra, registry:
 DOORS = ("http", "https", "nomad", "consul", "dns", "rpc", "node", "panel", "logs", "registry")
 
 
-def test_another_infra_of_the_client_uses_the_registry(infra: Infra, registry: str, job: str, tmp_path: Path) -> None:
+def test_another_infra_of_the_client_uses_registry_and_log_search(
+    infra: Infra, registry: str, job: str, tmp_path: Path
+) -> None:
     """On this machine, on ports of its own: its job runs from an image of ours, which then stays."""
     new_user(infra, registry, "gina", "**:pull,push")
     image = pushed(infra, registry, "gina", "shared/web:1")
