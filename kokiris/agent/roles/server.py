@@ -230,7 +230,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         variable_store=views.variables,
         tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.image_warnings(job)],
     )
-    add_database_routes(nomad, views.databases, views.tokens)
+    add_database_routes(nomad, views.databases, views.tokens, views.state)
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
     return [
         HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
