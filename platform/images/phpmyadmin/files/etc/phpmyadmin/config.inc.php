@@ -15,6 +15,7 @@ $cfg['Servers'][$i] = [
     'port' => $mariadb['port'],
     'AllowNoPassword' => false,
     'AllowRoot' => false,
+    'LogoutURL' => '/.kokiris/sign-out',
     'compress' => false,
 ];
 $cfg['TempDir'] = '/var/lib/phpmyadmin/tmp';
