@@ -106,7 +106,7 @@ def _until_healthy(add_on: AddOn, site: Site) -> None:
     deadline = time.monotonic() + HEALTHY_TIMEOUT_S
     job = job_of(site.api, add_on.name)
     version = job["Version"] if job is not None else 0
-    shown = False
+    said: str | None = None
     while True:
         deployment = site.api.get(_path(add_on.name, "/deployment"), _WHERE).data
         status = deployment["Status"] if deployment and deployment["JobVersion"] == version else ""
@@ -117,9 +117,12 @@ def _until_healthy(add_on: AddOn, site: Site) -> None:
                 f'add-on "{add_on.name}" did not become healthy: {trouble_of(site.api, add_on.name)}',
                 next_step=f"Run `kokiris addon status {add_on.name}`; the logs are those of its job.",
             )
-        if not shown:
+        if said is None:
             site.say(f"waiting for {add_on.name} to be healthy")
-            shown = True
+        trouble = _telling(site.api, add_on.name, version)
+        if trouble and trouble != said:
+            site.say(trouble)
+        said = trouble
         time.sleep(POLL_S)
 
 
@@ -239,6 +242,13 @@ def trouble_of(api: Api, name: str) -> str:
     ]
     lines = [f"{task}: {event.get('DisplayMessage') or event.get('Type')}" for task, event in said_by]
     return "; ".join(lines) or allocs[0].get("ClientDescription") or allocs[0]["ClientStatus"]
+
+
+def _telling(api: Api, name: str, version: int) -> str:
+    """What keeps the tasks of that version's newest allocation from being well, in their own words; "" when nothing."""
+    newest = next((alloc for alloc in _allocs(api, name) if alloc["JobVersion"] == version), {})
+    events = {task: telling_event(state) for task, state in (newest.get("TaskStates") or {}).items()}
+    return "; ".join(f"{task}: {event.get('DisplayMessage')}" for task, event in events.items() if event)
 
 
 def _path(name: str, rest: str = "") -> str:

@@ -147,8 +147,10 @@ def test_a_change_is_waited_for_not_what_ran_before(site: Site, api: FakeApi) ->
     assert enable(one, site, up)
     api.jobs["registry"]["Priority"] = 1
     api.behind = 5
-    assert enable(one, site, up)
+    said: list[str] = []
+    assert enable(one, replace(site, say=said.append), up)
     assert api.behind == 0
+    assert said == ["submitting job registry", "waiting for registry to be healthy", "main: exit code 1"]
 
 
 def test_an_image_of_the_configuration_that_no_add_on_has_is_refused(site: Site) -> None:

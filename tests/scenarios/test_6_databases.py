@@ -118,10 +118,10 @@ def test_backups_restores_and_drills(shop: Infra, tmp_path: Any) -> None:
     sql(shop, "DROP TABLE t;")
 
 
-@pytest.mark.parametrize("namespace", ["nowhere", "platform"])
-def test_a_databases_variable_goes_to_a_namespace_of_the_clients_own(shop: Infra, namespace: str) -> None:
-    refused = shop.kokiris("db", "create", "-namespace", namespace, "other", check=False)
-    assert (refused.returncode, f'namespace "{namespace}" not found' in refused.stderr) == (1, True)
+def test_a_databases_variable_goes_to_a_namespace_of_the_clients_own(shop: Infra) -> None:
+    for namespace in ("nowhere", "platform"):
+        refused = shop.kokiris("db", "create", "-namespace", namespace, "other", check=False)
+        assert (refused.returncode, f'namespace "{namespace}" not found' in refused.stderr) == (1, True)
     assert "other" not in shop.kokiris("db", "list").stdout
 
 
