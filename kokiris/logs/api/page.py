@@ -175,4 +175,4 @@ def _link(name: str, value: str, asked: dict[str, str]) -> str:
     text = asked.get("q", "").strip()
     query = {**asked, "q": f"({text}) and {clause}" if text and clause not in text else clause}
     label = value[:8] if name == "alloc" else value
-    return f'<a href="/?{html.escape(urlencode(query))}">{html.escape(label)}</a>'
+    return f'<a title="{html.escape(name)}" href="/?{html.escape(urlencode(query))}">{html.escape(label)}</a>'
