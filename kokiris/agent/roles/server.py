@@ -235,7 +235,7 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
     )
     add_database_routes(nomad, views.databases, views.tokens, views.state)
     consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens, frame)
-    registry = make_registry_app(views.registry, frame, server_address(config))
+    registry = make_registry_app(views.registry, frame, config.registry_server)
     return [
         HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
         HttpServer(asgi(consul), host=config.bind_address, port=config.ports.consul),
