@@ -24,7 +24,6 @@ def test_up_prints_addresses_token_and_next_commands(infra: Infra) -> None:
     assert output.count(infra.token) == 1, "the token is shown once"
     after = output[output.index("Try next") :].strip().splitlines()[1:]
     assert len(after) == 3
-    assert "running" in run(["bash", "-c", after[1]]).stdout, "they can be pasted as they stand"
 
     def all_work() -> bool:
         pasted = run(["bash", "-e"], stdin="\n".join(after)).stdout
