@@ -89,16 +89,17 @@ job "phpmyadmin" {
         PMA_ADDRESS = var.address
       }
 
-      # Where MariaDB is now; it changes when its job moves, and PHP reads the environment at its start.
+      # Where the platform's MariaDB is now: whatever else is called so in the catalog does not get people's passwords.
+      # PHP reads it with each request, so that nothing restarts when it moves.
       template {
         data        = <<-EOT
-          {{- range service "mariadb" }}
-          PMA_HOST={{ .Address }}
-          PMA_PORT={{ .Port }}
-          {{- end }}
+          {{- range service "mariadb" }}{{ if eq (index .ServiceMeta "kokiris-namespace") "platform" }}
+          host = "{{ .Address }}"
+          port = "{{ .Port }}"
+          {{- end }}{{ end }}
         EOT
-        destination = "local/mariadb.env"
-        env         = true
+        destination = "local/mariadb.ini"
+        change_mode = "noop"
       }
 
       resources {

@@ -9,6 +9,7 @@ here=(-client "$client" -infra "$infra")
 
 "$kokiris" up "${here[@]}" "$@"
 "$kokiris" addon enable "${here[@]}" registry mariadb phpmyadmin
+callers_path=$PATH   # the next commands are for the shell that has called this
 eval "$("$kokiris" env "${here[@]}")"
 
 image=$(examples/site/build.sh)
@@ -24,4 +25,4 @@ if ! "$kokiris" registry repo list -json | grep -q "\"$tag\""; then
   docker rmi "$remote" >/dev/null   # the worker pulls it, as it would from anywhere else
 fi
 "$kokiris" job run -if-changed -var "image=$remote" examples/site.nomad.hcl
-"$kokiris" urls "${here[@]}" -wait https://www.site.localhost/ -next
+PATH=$callers_path "$kokiris" urls "${here[@]}" -wait https://www.site.localhost/ -next

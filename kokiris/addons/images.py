@@ -11,9 +11,19 @@ from kokiris.addons.build import CACHE, cached, ensure, tag_of
 from kokiris.addons.model import Say
 from kokiris.addons.recipe import read_recipe, recipe_names, reference
 from kokiris.infra.config import Config
-from kokiris.kernel.errors import HostError, KokirisError
+from kokiris.kernel.errors import BadInput, HostError, KokirisError
 
 LOAD_TIMEOUT_S = 300.0
+
+
+def check_configured(config: Config) -> None:
+    """Raises BadInput for an image that the configuration names and no add-on has."""
+    unknown = sorted(config.addons.images.keys() - set(recipe_names()))
+    if unknown:
+        raise BadInput(
+            f'config.toml: [addons.images] names "{unknown[0]}", which is no image of an add-on',
+            next_step=f"Images are: {', '.join(recipe_names())}.",
+        )
 
 
 def chosen(config: Config, recipe_name: str, cache: Path = CACHE) -> str:

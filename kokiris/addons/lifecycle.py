@@ -15,6 +15,7 @@ from kokiris.addons.recipe import PLATFORM
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import BadInput, Conflict, HostError, JobFileError, NotFound, Unavailable
 from kokiris.orchestrator.jobspec import parse_hcl, render_error
+from kokiris.orchestrator.telling import telling_event
 
 Probe = Callable[[str, str], tuple[int, bytes]]
 """(host, path) → (status, body) through the VIP; raises OSError without an answer."""
@@ -101,21 +102,27 @@ def _submit(add_on: AddOn, site: Site, images: Mapping[str, str]) -> bool:
 
 
 def _until_healthy(add_on: AddOn, site: Site) -> None:
+    """Of the version registered now: right after a change, deployment and allocation are still those of the last."""
     deadline = time.monotonic() + HEALTHY_TIMEOUT_S
-    shown = ""
+    job = job_of(site.api, add_on.name)
+    version = job["Version"] if job is not None else 0
+    said: str | None = None
     while True:
         deployment = site.api.get(_path(add_on.name, "/deployment"), _WHERE).data
-        status = deployment["Status"] if deployment else ""
-        if status == "successful" and _running(site.api, add_on.name):
+        status = deployment["Status"] if deployment and deployment["JobVersion"] == version else ""
+        if status in {"successful", ""} and _running(site.api, add_on.name, version):
             return
         if status in {"failed", "cancelled"} or time.monotonic() > deadline:
             raise Unavailable(
                 f'add-on "{add_on.name}" did not become healthy: {trouble_of(site.api, add_on.name)}',
                 next_step=f"Run `kokiris addon status {add_on.name}`; the logs are those of its job.",
             )
-        if status != shown:
+        if said is None:
             site.say(f"waiting for {add_on.name} to be healthy")
-            shown = status
+        trouble = _telling(site.api, add_on.name, version)
+        if trouble and trouble != said:
+            site.say(trouble)
+        said = trouble
         time.sleep(POLL_S)
 
 
@@ -203,10 +210,12 @@ def job_of(api: Api, name: str) -> dict[str, Any] | None:
     return None if job["Stop"] else job
 
 
-def _running(api: Api, name: str) -> bool:
+def _running(api: Api, name: str, version: int | None = None) -> bool:
+    """Whether an allocation (of that version of the job) runs and is healthy."""
     return any(
         alloc["ClientStatus"] == "running" and alloc["DesiredStatus"] == "run" and _healthy(alloc)
         for alloc in _allocs(api, name)
+        if version is None or alloc["JobVersion"] == version
     )
 
 
@@ -221,16 +230,25 @@ def _allocs(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 def trouble_of(api: Api, name: str) -> str:
-    """What the newest allocation's tasks last said, or why there is none."""
+    """What the newest allocation's tasks last said of their trouble, or why there is none."""
     allocs = _allocs(api, name)
     if not allocs:
         evals = api.get(_path(name, "/evaluations"), _WHERE).data or []
         said = next((one["StatusDescription"] for one in evals if one.get("StatusDescription")), "")
         return said or "it has not been placed on any node"
     states = allocs[0].get("TaskStates") or {}
-    said_by = [(task, events[-1]) for task, state in states.items() if (events := state.get("Events"))]
+    said_by = [
+        (task, telling_event(state) or events[-1]) for task, state in states.items() if (events := state.get("Events"))
+    ]
     lines = [f"{task}: {event.get('DisplayMessage') or event.get('Type')}" for task, event in said_by]
     return "; ".join(lines) or allocs[0].get("ClientDescription") or allocs[0]["ClientStatus"]
+
+
+def _telling(api: Api, name: str, version: int) -> str:
+    """What keeps the tasks of that version's newest allocation from being well, in their own words; "" when nothing."""
+    newest = next((alloc for alloc in _allocs(api, name) if alloc["JobVersion"] == version), {})
+    events = {task: telling_event(state) for task, state in (newest.get("TaskStates") or {}).items()}
+    return "; ".join(f"{task}: {event.get('DisplayMessage')}" for task, event in events.items() if event)
 
 
 def _path(name: str, rest: str = "") -> str:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from kokiris.access.exports import parse_exports
+from kokiris.addons.images import check_configured
 from kokiris.addons.lifecycle import Probe, disable, enable, site_of, status_of
 from kokiris.addons.model import AddOn, Site
 from kokiris.addons.registered import add_on, all_add_ons
@@ -50,6 +51,7 @@ class _Here:
     def __init__(self, client: str, infra: str, data_dir: str) -> None:
         self.layout = Layout(find_infra(client, infra, data_dir))
         self.config: Config = load(self.layout.config)
+        check_configured(self.config)
         self.api = operator_client(self.layout)
 
     def site(self, one: AddOn) -> Site:

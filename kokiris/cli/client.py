@@ -210,10 +210,7 @@ class Client:
             self.close()
 
     def _error(self, answer: http.client.HTTPResponse, raw: bytes) -> KokirisError:
-        body = "\n".join(line for line in raw.decode(errors="replace").splitlines() if line.strip())
-        step = answer.getheader("X-Kokiris-Next-Step")
-        if step and body.endswith(step):
-            body = body[: -len(step)].rstrip()
+        body, step = _parted(raw.decode(errors="replace"), answer.getheader("X-Kokiris-Next-Step"))
         if answer.status == 403:
             return Unauthenticated(f"Unexpected response code: 403 ({body})", next_step=step)
         if answer.status == 404:
@@ -225,6 +222,14 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _parted(body: str, step: str | None) -> tuple[str, str | None]:
+    """(what went wrong, the next step) of an answer that holds both; its header has the step in ASCII only. Pure."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    if step and len(lines) > 1 and lines[-1].encode("ascii", "replace").decode() == step:
+        step = lines.pop()
+    return "\n".join(lines), step
 
 
 def segment(identifier: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,7 @@ from kokiris.cli.client import Client, segment
 from kokiris.cli.flags import Command, Group, flag, value
 from kokiris.cli.output import ago, as_json, note, say, table, when
 from kokiris.cli.session import namespace_option, open_client
+from kokiris.databases.model import check_name
 from kokiris.kernel.clock import wall_ns
 from kokiris.kernel.errors import BadInput, Unavailable
 
@@ -30,6 +33,8 @@ def db_group() -> None:
 
 
 def _path(name: str, verb: str = "") -> str:
+    """Raises BadInput for what is no name of a database."""
+    check_name(name)
     return f"/v1/database/{segment(name)}{f'/{verb}' if verb else ''}"
 
 
@@ -57,7 +62,7 @@ def create_command(name: str, namespace: str) -> None:
 @click.command("list", cls=Command, examples="kokiris db list")
 @flag("json", "As JSON.")
 def list_command(json: bool) -> None:
-    """Lists the databases with their last backup and last restore drill."""
+    """Lists the databases with their last backup, their last restore drill, and the jobs that use them."""
     found = open_client().get("/v1/databases").data
     if json:
         as_json(found)
@@ -69,7 +74,7 @@ def list_command(json: bool) -> None:
 
 def database_table(found: list[dict[str, Any]], now_ns: int) -> str:
     """A row a database. Pure."""
-    rows: list[tuple[object, ...]] = [("Name", "Size", "Backups", "Last backup", "Schedule", "Last drill")]
+    rows: list[tuple[object, ...]] = [("Name", "Size", "Backups", "Last backup", "Schedule", "Last drill", "Jobs")]
     for one in found:
         database = one["Database"]
         rows.append(
@@ -80,6 +85,7 @@ def database_table(found: list[dict[str, Any]], now_ns: int) -> str:
                 outcome(database["LastBackup"], now_ns),
                 database["Schedule"] or "-",
                 outcome(database["LastDrill"], now_ns),
+                ", ".join(one["Jobs"]) or "-",
             )
         )
     return table(rows)
@@ -100,8 +106,9 @@ def outcome(last: dict[str, Any], now_ns: int) -> str:
 def drop_command(name: str, yes: bool) -> None:
     """Deletes a database, its account and its variable. Backups stay."""
     client = open_client()
-    client.get(_path(name))
-    _confirmed(f'Delete database "{name}" and all that is in it?', yes)
+    jobs = client.get(_path(name)).data["Jobs"]
+    used = f", which is used by {', '.join(jobs)}," if jobs else ""
+    _confirmed(f'Delete database "{name}"{used} and all that is in it?', yes)
     client.request("DELETE", _path(name))
     say(f'Database "{name}" is gone; its backups are kept.')
 
@@ -169,14 +176,16 @@ def restore_command(name: str, backup: str, file: str, yes: bool) -> None:
     client = open_client()
     client.get(_path(name))
     _confirmed(f'Replace all that is in database "{name}"?', yes)
+    if file and backup:
+        raise BadInput("-file and -backup exclude each other", next_step="Give one of them.")
     if file:
-        _upload(client, name, file)
+        saved = _upload(client, name, file)
     else:
-        client.request("PUT", _path(name, "restore"), None, {"File": backup}, timeout_s=LONG_S)
-    say(f'Database "{name}" is restored.')
+        saved = client.request("PUT", _path(name, "restore"), None, {"File": backup}, timeout_s=LONG_S).data
+    say(f'Database "{name}" is restored; what was there before is in backup {saved["File"]}.')
 
 
-def _spooled(source: IO[bytes]) -> IO[bytes]:
+def _spooled(source: IO[bytes] | gzip.GzipFile) -> IO[bytes]:
     """On disk, so that its length is known before it is sent."""
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed over open
     shutil.copyfileobj(source, spool)
@@ -184,22 +193,34 @@ def _spooled(source: IO[bytes]) -> IO[bytes]:
     return spool
 
 
-def _upload(client: Client, name: str, file: str) -> None:
+def opened_dump(file: str) -> IO[bytes]:
+    """A dump's text, seekable; "-" is standard input; what gzip has packed is unpacked. Raises BadInput."""
     try:
-        data = _spooled(sys.stdin.buffer) if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from error
-    with data:
-        client.upload(_path(name, "restore"), data, "application/sql", timeout_s=LONG_S)
+        data = _spooled(sys.stdin.buffer) if file == "-" else Path(file).open("rb")  # noqa: SIM115 - handed over open
+        packed = data.read(2) == b"\x1f\x8b"
+        data.seek(0)
+        if not packed:
+            return data
+        with data, gzip.open(data) as unpacked:
+            return _spooled(unpacked)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _upload(client: Client, name: str, file: str) -> dict[str, Any]:
+    with opened_dump(file) as data:
+        sent = client.upload(_path(name, "restore"), data, "application/sql", timeout_s=LONG_S)
+    answer: dict[str, Any] = sent.data
+    return answer
 
 
 @click.command("backup", cls=Command, examples='kokiris db backup shop\nkokiris db backup -schedule "30 2 * * *" shop')
 @click.argument("name")
 @value("schedule", 'Make them by themselves: cron (UTC), @daily, @hourly, @weekly, or "off".', metavar="CRON")
-@value("keep", "How many of the newest are kept.", default=7, kind=int, metavar="COUNT")
+@value("keep", "How many of the newest are kept (7 unless it is said).", default=None, kind=int, metavar="COUNT")
 @flag("list", "Only list them.")
-def backup_command(name: str, schedule: str, keep: int, **given: bool) -> None:
-    """Makes a backup now, or says when they are made."""
+def backup_command(name: str, schedule: str, keep: int | None, **given: bool) -> None:
+    """Makes a backup now; or, with -schedule or -keep, says when they are made and how many are kept."""
     client = open_client()
     if given["list"]:
         rows: list[tuple[object, ...]] = [("Backup", "Made", "Size", "Tables", "Rows")]
@@ -207,10 +228,11 @@ def backup_command(name: str, schedule: str, keep: int, **given: bool) -> None:
             rows.append((one["File"], when(one["At"]), f"{one['SizeBytes']} B", one["Tables"], one["Rows"]))
         say(table(rows))
         return
-    if schedule:
-        cron = "" if schedule == "off" else schedule
-        client.put(_path(name, "schedule"), {"Schedule": cron, "Keep": keep})
-        say(f'Backups of "{name}": {cron + " (UTC)" if cron else "none by themselves"}; the newest {keep} are kept.')
+    if schedule or keep is not None:
+        cron = None if not schedule else "" if schedule == "off" else schedule
+        set_to = client.put(_path(name, "schedule"), {"Schedule": cron, "Keep": keep}).data["Database"]
+        made = f"{set_to['Schedule']} (UTC)" if set_to["Schedule"] else "none by themselves"
+        say(f'Backups of "{name}": {made}; the newest {set_to["Keep"]} are kept.')
         return
     made = client.request("PUT", _path(name, "backup"), None, {}, timeout_s=LONG_S).data
     say(f"{made['File']}: {made['Tables']} tables, {made['Rows']} rows, {made['SizeBytes']} bytes")

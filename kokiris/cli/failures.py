@@ -7,12 +7,10 @@ from typing import Any
 
 from kokiris.cli.client import Client
 from kokiris.kernel.errors import KokirisError
+from kokiris.orchestrator.telling import telling_event
 
 SHOWN_ALLOCATIONS = 3
 LAST_LINES = 5
-TELLING_EVENTS = frozenset(
-    {"Driver Failure", "Setup Failure", "Failed Validation", "Terminated", "Sibling Task Failed", "Task hook failed"}
-)
 
 
 def failure_lines(client: Client, deployment_id: str) -> Iterator[str]:
@@ -28,12 +26,6 @@ def failure_lines(client: Client, deployment_id: str) -> Iterator[str]:
             yield from (f"      {line}" for line in _last_words(client, stub["ID"], task, state))
         yield from (f"  * {line}" for line in _failing_checks(client, stub["ID"]))
         yield f"    (kokiris alloc status {stub['ID'][:8]} shows all of it)"
-
-
-def telling_event(state: dict[str, Any]) -> dict[str, Any] | None:
-    """The newest event that says why a task is not well. Pure."""
-    events = [event for event in state.get("Events") or [] if event["Type"] in TELLING_EVENTS]
-    return events[-1] if events else None
 
 
 def _last_words(client: Client, alloc_id: str, task: str, state: dict[str, Any]) -> list[str]:

@@ -11,6 +11,8 @@ from kokiris.agent.bringup.up import token_of, vip_get
 from kokiris.agent.processes import read_pid
 from kokiris.infra.config import Config, Layout
 
+ANSWERS, NOT_ENABLED = "answers", "not enabled"
+
 
 class ProcessHealth(msgspec.Struct):
     """A process of the node; `pid` 0 when it does not run."""
@@ -37,7 +39,7 @@ class JobHealth(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """All of it; `well` when every process runs and every door answers."""
+    """All of it; `well` when every process runs and every door answers that is enabled."""
 
     well: bool
     processes: list[ProcessHealth]
@@ -51,12 +53,15 @@ def collect(config: Config, layout: Layout) -> Health:
     names = config.addresses
     token = token_of(layout)
     doors = [
-        _door(config, layout, names.nomad, "/v1/status/leader"),
-        _door(config, layout, names.consul, "/v1/status/leader", token),
+        _door(config, layout, names.vip, "/"),
         _door(config, layout, names.traefikadmin, "/ping"),
+        _door(config, layout, names.consul, "/v1/status/leader", token),
+        _door(config, layout, names.nomad, "/v1/status/leader"),
+        _add_on(config, layout, names.pma, "phpmyadmin", token),
+        _add_on(config, layout, names.registry, "registry", token),
         _door(config, layout, names.kib, "/_cluster/health", token),
     ]
-    well = all(one.pid for one in processes) and all(one.status == "answers" for one in doors)
+    well = all(one.pid for one in processes) and all(one.status in {ANSWERS, NOT_ENABLED} for one in doors)
     return Health(well, processes, doors, _jobs(config, layout, token))
 
 
@@ -85,7 +90,7 @@ def _door(config: Config, layout: Layout, host: str, path: str, token: str = "")
 
 
 def _answers(status: int) -> str:
-    return "answers" if status == 200 else f"answers {status}"
+    return ANSWERS if status == 200 else f"answers {status}"
 
 
 def log_search_status(status: int, body: bytes) -> str:
@@ -99,6 +104,22 @@ def log_search_status(status: int, body: bytes) -> str:
 
 class _LogHealth(msgspec.Struct):
     warning: str = ""
+
+
+def _add_on(config: Config, layout: Layout, host: str, service: str, token: str) -> DoorHealth:
+    """By the catalog: an address that a job answers says little about the job before somebody has signed in."""
+    address, consul = door_address(config, host), config.addresses.consul
+    try:
+        status, listed = vip_get(config, layout, consul, "/v1/catalog/services", token=token)
+        _, passing = vip_get(config, layout, consul, f"/v1/health/service/{service}?passing", token=token)
+    except OSError as error:
+        return DoorHealth(address, f"does not answer: {error}")
+    if status != 200:
+        return DoorHealth(address, f"unknown: service discovery answers {status}")
+    if service not in msgspec.json.decode(listed):
+        return DoorHealth(address, NOT_ENABLED)
+    healthy = bool(msgspec.json.decode(passing))
+    return DoorHealth(address, ANSWERS if healthy else f"no healthy instance: kokiris addon status {service}")
 
 
 def _jobs(config: Config, layout: Layout, token: str) -> list[JobHealth]:

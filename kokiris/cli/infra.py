@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from kokiris import __version__
 from kokiris.cli.flags import Command, flag, value, values
 from kokiris.cli.here import find_infra, infra_options
 from kokiris.cli.output import as_json, heading, note, pairs, say, table
+from kokiris.cli.program import NAME, program
 from kokiris.infra.config import (
     Config,
     DockerConfig,
@@ -178,7 +180,7 @@ def agent_command(config: str) -> None:
 @click.command("env", cls=Command, examples='eval "$(kokiris env)"')
 @infra_options
 def env_command(client: str, infra: str, data_dir: str) -> None:
-    """Prints the exports for nomad, consul and kokiris itself, the token among them."""
+    """Prints the exports for nomad, consul and kokiris itself, the token among them; and the PATH, if need be."""
     layout = Layout(find_infra(client, infra, data_dir))
     try:
         click.echo(layout.token_file.read_text(), nl=False)
@@ -191,8 +193,11 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
             f"{layout.token_file} does not exist: {layout.root} was never brought up to the end",
             next_step="Run `kokiris up` for this infra.",
         ) from error
+    called = program()
+    if called != NAME:
+        click.echo(f'export PATH={shlex.quote(str(Path(called).resolve().parent))}:"$PATH"')
     if sys.stdout.isatty():
-        note('(to use it: eval "$(kokiris env)")')
+        note(f'(to use it: eval "$({called} env)")')
 
 
 @click.command("urls", cls=Command, examples="kokiris urls\nkokiris urls -wait https://www.site.localhost/")
@@ -202,7 +207,7 @@ def env_command(client: str, infra: str, data_dir: str) -> None:
 @flag("json", "As JSON.")
 def urls_command(client: str, infra: str, data_dir: str, *, wait: str, next: bool, json: bool) -> None:  # noqa: A002 - flag names
     """Prints the infra's addresses."""
-    from kokiris.cli.site import next_commands, platform_addresses, program, wait_for  # noqa: PLC0415 - as above
+    from kokiris.cli.site import next_commands, platform_addresses, wait_for  # noqa: PLC0415 - as above
 
     layout = Layout(find_infra(client, infra, data_dir))
     config = load(layout.config)
@@ -234,7 +239,8 @@ def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> Non
     if json:
         as_json(health)
     else:
-        say(pairs([("Infra", str(config.name)), ("Data", layout.root), ("Store", config.store.kind)]))
+        about = [("Infra", str(config.name)), ("Data", layout.root), ("Token", layout.token_file)]
+        say(pairs([*about, ("Store", config.store.kind)]))
         heading("Processes")
         say(table([("Process", "Pid", "Status"), *((p.name, p.pid or "-", p.status) for p in health.processes)]))
         heading("Doors")

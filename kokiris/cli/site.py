@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from urllib.parse import urlsplit
 
@@ -59,13 +57,8 @@ def wait_for(config: Config, layout: Layout, url: str, say: Say, timeout_s: floa
         time.sleep(0.1)
 
 
-def program() -> str:
-    """How this command is called from the user's shell: by its name when that is found, else as it was called."""
-    return "kokiris" if shutil.which("kokiris") else sys.argv[0]
-
-
 def next_commands(config: Config, layout: Layout, url: str, kokiris: str) -> list[str]:
-    """Three commands worth trying; `kokiris` is how this program is called. Pure."""
+    """Three commands worth trying, one after the other, in the shell that calls this program `kokiris`. Pure."""
     ca_file = layout.tls / "ca.pem"
     site = url or door_address(config, config.addresses.vip) + "/"
     if config.ports.https != 443 and url:
@@ -73,6 +66,6 @@ def next_commands(config: Config, layout: Layout, url: str, kokiris: str) -> lis
         site = f"https://{parts.hostname}:{config.ports.https}{parts.path}"
     return [
         f"curl --cacert {ca_file} {site}",
-        f'eval "$({kokiris} env)" && {kokiris} job status site',
-        f"{kokiris} alloc logs -job site",
+        f'eval "$({kokiris} env)" && kokiris job status site',
+        f"kokiris logs 'host:{urlsplit(site).hostname}' -since 15m",
     ]

@@ -33,33 +33,37 @@ def variable_path(path: str) -> str:
 @click.argument("path")
 @click.argument("items", nargs=-1)
 @namespace_option
-@value("check-index", "Only if its ModifyIndex is this; 0: only if there is none.", metavar="INDEX")
-@flag("force", "Whatever its index is.")
+@value("check-index", "Only if its ModifyIndex is this (default: 0, only if there is none).", metavar="INDEX")
+@flag("force", "Whatever its index is: replaces what is there.")
 @value("in", "Format of what is read with @FILE or - as the only argument: json.", default="json", metavar="FORMAT")
 @value("out", "How to show the result: none, table, json.", default="none", metavar="FORMAT")
 def put_command(path: str, items: tuple[str, ...], **given: Any) -> None:
-    """Creates or replaces a variable: NAME=TEXT …, NAME=@FILE, NAME=- (standard input), or - alone for JSON.
+    """Creates a variable, or with -check-index or -force replaces it: NAME=TEXT …, NAME=@FILE, NAME=- (standard input),
+    or - alone for JSON as `var get -out json` shows it.
 
     A text given as an argument is seen in the process list: for secrets use @FILE or -.
     """
-    wanted = _items(items)
+    wanted, index = read_items(items)
     client = open_client(given["namespace"])
-    query = {} if given["force"] or not given["check_index"] else {"cas": given["check_index"]}
+    query = {} if given["force"] else {"cas": given["check_index"] or index}
     try:
         made = client.put(variable_path(path), {"Path": path, "Items": wanted}, query).data
     except ApiError as error:
         raise _conflict(path, error) from error
-    note(f'Created variable "{path}" with modify index {made["ModifyIndex"]}')
+    done = "Created" if made["ModifyIndex"] == made["CreateIndex"] else "Updated"
+    note(f'{done} variable "{path}" with modify index {made["ModifyIndex"]}')
     if given["out"] != "none":
         _show(made, given["out"])
 
 
-def _items(arguments: tuple[str, ...]) -> dict[str, str]:
+def read_items(arguments: tuple[str, ...]) -> tuple[dict[str, str], int]:
+    """(the items, the ModifyIndex that a JSON document was read at; 0 without one). Raises BadInput."""
     if arguments == ("-",) or (len(arguments) == 1 and arguments[0].startswith("@")):
         raw = sys.stdin.read() if arguments[0] == "-" else _file(arguments[0][1:])
         try:
             found = msgspec.json.decode(raw, type=dict[str, Any])
-            return msgspec.convert(found.get("Items", found), type=dict[str, str])
+            index = msgspec.convert(found.get("ModifyIndex", 0) if "Items" in found else 0, type=int)
+            return msgspec.convert(found.get("Items", found), type=dict[str, str]), index
         except msgspec.MsgspecError as error:
             raise BadInput(f"what was read is not a JSON object of texts: {error}") from error
     if not arguments:
@@ -70,7 +74,7 @@ def _items(arguments: tuple[str, ...]) -> dict[str, str]:
         if not equals or not name:
             raise BadInput(f'"{name}" is not NAME=TEXT')
         found[name] = sys.stdin.read() if text == "-" else _file(text[1:]) if text.startswith("@") else text
-    return found
+    return found, 0
 
 
 def _file(path: str) -> str:
@@ -85,7 +89,7 @@ def _conflict(path: str, error: ApiError) -> Exception:
         return error
     present = msgspec.json.decode(error.body)
     return Conflict(
-        f'variable "{path}" has changed meanwhile or is locked: its modify index is {present["ModifyIndex"]}',
+        f'variable "{path}" exists at another index, or is locked: its modify index is {present["ModifyIndex"]}',
         next_step="Read it again, then retry with -check-index, or give -force.",
     )
 

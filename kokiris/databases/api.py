@@ -10,9 +10,11 @@ import msgspec
 
 from kokiris.databases.databases import Databases
 from kokiris.databases.model import Backup, Database
+from kokiris.databases.uses import Cluster, jobs_using
 from kokiris.http.app import read_json, send_json
-from kokiris.http.tokens import Authenticator, require_management
-from kokiris.kernel.errors import BadInput, KokirisError
+from kokiris.http.tokens import Authenticator, Principal, require_management
+from kokiris.kernel.errors import BadInput, KokirisError, NotFound
+from kokiris.kernel.names import PLATFORM
 from kokiris.variables.model import database_path
 
 App = falcon.asgi.App[Any, Any]
@@ -25,10 +27,10 @@ class CreateRequest(msgspec.Struct, kw_only=True):
 
 
 class ScheduleRequest(msgspec.Struct, kw_only=True):
-    """`Schedule` as cron's five fields, UTC; "": no backups by themselves."""
+    """`Schedule` as cron's five fields, UTC; "": no backups by themselves. What is left out stays as it is."""
 
-    Schedule: str = ""
-    Keep: int = 7
+    Schedule: str | None = None
+    Keep: int | None = None
 
 
 class RestoreRequest(msgspec.Struct, kw_only=True):
@@ -38,10 +40,11 @@ class RestoreRequest(msgspec.Struct, kw_only=True):
 
 
 class DatabaseAnswer(msgspec.Struct, kw_only=True):
-    """A database as people see it. `SizeBytes` -1: MariaDB does not answer."""
+    """A database as people see it. `SizeBytes` -1: MariaDB does not answer. `Jobs`: ids of those that use it."""
 
     Database: Database
     Variable: str
+    Jobs: list[str]
     SizeBytes: int = -1
     Backups: int = 0
 
@@ -67,14 +70,23 @@ Handler = Callable[["DatabaseDoor", falcon.asgi.Request, falcon.asgi.Response, s
 class DatabaseDoor:
     """What the resources share."""
 
-    def __init__(self, databases: Databases, authenticator: Authenticator) -> None:
+    def __init__(self, databases: Databases, authenticator: Authenticator, cluster: Cluster) -> None:
         self.databases = databases
         self.authenticator = authenticator
+        self._cluster = cluster
+
+    def check_namespace(self, name: str, principal: Principal) -> None:
+        """Raises NotFound unless there is such a namespace for that token."""
+        if name not in self._cluster.namespaces or (name == PLATFORM and not principal.is_operator):
+            raise NotFound(
+                f'namespace "{name[:60]}" not found', next_step="Leave -namespace out for the namespace default."
+            )
 
     def shown(self, database: Database, size_bytes: int = -1) -> DatabaseAnswer:
         return DatabaseAnswer(
             Database=database,
             Variable=database_path(database.Name),
+            Jobs=jobs_using(database.Name, database.Namespace, self._cluster.jobs.values()),
             SizeBytes=size_bytes,
             Backups=len(self.databases.backups.all(database.Name)),
         )
@@ -102,6 +114,7 @@ async def _read(door: DatabaseDoor, req: falcon.asgi.Request, resp: falcon.asgi.
 async def _create(door: DatabaseDoor, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> Any:
     del resp
     wanted = await read_json(req, CreateRequest)
+    door.check_namespace(wanted.Namespace, require_management(req, door.authenticator))
     return door.shown(await door.databases.create(name, wanted.Namespace))
 
 
@@ -139,7 +152,7 @@ async def _schedule(door: DatabaseDoor, req: falcon.asgi.Request, resp: falcon.a
 
 
 async def _restore(door: DatabaseDoor, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> Any:
-    """A backup by name (JSON), or the dump that is sent (`application/sql`)."""
+    """A backup by name (JSON), or the dump that is sent (`application/sql`). Answers the backup of what was there."""
     del resp
     if (req.content_type or "").partition(";")[0].strip() == "application/sql":
         return _backup(await door.databases.restore_upload(name, _sent(req)))
@@ -188,9 +201,9 @@ def _responder(door: DatabaseDoor, handler: Handler) -> Callable[..., Awaitable[
     return respond
 
 
-def add_database_routes(app: App, databases: Databases, authenticator: Authenticator) -> None:
+def add_database_routes(app: App, databases: Databases, authenticator: Authenticator, cluster: Cluster) -> None:
     """Mounts everything on the public API."""
-    door = DatabaseDoor(databases, authenticator)
+    door = DatabaseDoor(databases, authenticator, cluster)
     app.add_route("/v1/databases", _Resource(door, get=_list))
     app.add_route("/v1/database/{name}", _Resource(door, get=_read, put=_create, delete=_drop))
     for verb, handlers in {

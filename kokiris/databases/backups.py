@@ -105,12 +105,16 @@ class BackupFolder:
 
     def prune(self, database: str, keep: int) -> list[str]:
         """Deletes all but the newest `keep`; the names deleted."""
-        gone = [one.File for one in self.all(database)[: -keep or None]] if keep > 0 else []
-        for file in gone:
-            path = self._folder / database / file
-            path.unlink(missing_ok=True)
-            _description(path).unlink(missing_ok=True)
-        return gone
+        gone = self.all(database)[: -keep or None] if keep > 0 else []
+        for one in gone:
+            self.forget(database, one)
+        return [one.File for one in gone]
+
+    def forget(self, database: str, backup: Backup) -> None:
+        """Deletes one. Idempotent."""
+        path = self._folder / database / backup.File
+        path.unlink(missing_ok=True)
+        _description(path).unlink(missing_ok=True)
 
 
 class _Writing:

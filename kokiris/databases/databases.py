@@ -11,13 +11,13 @@ from pathlib import Path
 
 from kokiris.databases import sql
 from kokiris.databases.backups import BackupFolder
-from kokiris.databases.dumpsummary import DumpSummary, difference
+from kokiris.databases.dumpsummary import DumpEnd, DumpSummary, difference
 from kokiris.databases.mariadb import Account, MariaDb
 from kokiris.databases.model import SCRATCH_PREFIX, Backup, Database, Outcome, check_name
 from kokiris.databases.table import DatabaseRecords
 from kokiris.kernel.clock import NowNs, wall_ns
 from kokiris.kernel.errors import BadInput, Conflict, KokirisError, Unavailable
-from kokiris.kernel.schedule import is_due, parse_schedule
+from kokiris.kernel.schedule import is_due, next_after, parse_schedule
 from kokiris.variables.model import Variable, Variables, database_path
 
 log = logging.getLogger(__name__)
@@ -133,33 +133,37 @@ class Databases:
         await self._records.change(name, change)
 
     async def restore(self, name: str, file: str = "") -> Backup:
-        """The content of a backup (default: the newest) in place of the present one, which is backed up before.
+        """The content of a backup (default: the newest) in place of the present one, which is backed up before: that
+        backup is returned.
 
-        The backup is first loaded beside it: one that cannot be loaded changes nothing.
+        The content is first loaded beside it: what cannot be loaded changes nothing.
         """
         async with self._lock(name):
             database = self.get(name)
             backup = self.backups.find(name, file)
             await self.backups.verify(name, backup)
-            await self._replace(database, self.backups, backup)
-            return backup
+            return await self._replace(database, self.backups, backup)
 
     async def restore_upload(self, name: str, dump: AsyncIterator[bytes]) -> Backup:
-        """As `restore`, from a dump that is sent."""
+        """As `restore`, from a dump that is sent. Raises BadInput for one that broke off, or makes no table."""
         async with self._lock(name):
             database = self.get(name)
-            backup = await self._uploads.write(name, dump, self._now_ns())
+            backup = await self._uploads.write(name, _to_its_end(dump), self._now_ns())
             try:
-                await self._replace(database, self._uploads, backup)
+                return await self._replace(database, self._uploads, backup, sent=True)
             finally:
-                self._uploads.prune(name, 1)
-            return backup
+                self._uploads.forget(name, backup)
 
-    async def _replace(self, database: Database, folder: BackupFolder, backup: Backup) -> None:
+    async def _replace(self, database: Database, folder: BackupFolder, backup: Backup, *, sent: bool = False) -> Backup:
         name = database.Name
         account = self._known_account(database)
         async with self._scratch(database) as scratch:
             await self._mariadb.load(scratch, account, folder.read(name, backup))
+            if sent and await self._mariadb.sql(sql.count_tables(scratch)) == [["0"]]:
+                raise BadInput(
+                    "the dump makes no table: nothing was changed",
+                    next_step=f'Is it the right file? To empty "{name}", drop it and create it again.',
+                )
         saved = await self.backups.write(name, self._mariadb.dump(name, whole=False), self._now_ns())
         try:
             await self._mariadb.sql(sql.fresh(name))
@@ -169,6 +173,7 @@ class Databases:
                 f'restoring "{name}" was cut short: {error.message}',
                 next_step=f"Run it again; what was there before is in backup {saved.File}.",
             ) from error
+        return saved
 
     async def drill(self, name: str) -> Outcome:
         """Restores the newest backup into a scratch database and compares every row. The outcome is recorded."""
@@ -222,16 +227,19 @@ class Databases:
 
     # ---- schedules -----------------------------------------------------------------------------------------------
 
-    async def schedule(self, name: str, schedule: str, keep: int) -> Database:
-        """Backups at the times of a cron expression (UTC; "": none). Raises BadInput."""
-        if schedule:
-            parse_schedule(schedule)
-        if not 1 <= keep <= 1000:
-            raise BadInput(f"keep {keep} is not between 1 and 1000")
+    async def schedule(self, name: str, schedule: str | None = None, keep: int | None = None) -> Database:
+        """Backups at the times of a cron expression (UTC; "": none), and how many are kept. None: as it is. Raises
+        BadInput."""
         now_ns = self._now_ns()
+        if schedule and next_after(parse_schedule(schedule), now_ns) is None:
+            raise BadInput(f'schedule "{schedule[:60]}" names a day that never comes', next_step="Correct its day.")
+        if keep is not None and not 1 <= keep <= 1000:
+            raise BadInput(f"keep {keep} is not between 1 and 1000")
 
         def change(database: Database) -> None:
-            database.Schedule, database.Keep, database.ScheduledFrom = schedule, keep, now_ns
+            if schedule is not None and schedule != database.Schedule:
+                database.Schedule, database.ScheduledFrom = schedule, now_ns
+            database.Keep = keep if keep is not None else database.Keep
 
         return await self._records.change(name, change)
 
@@ -262,3 +270,16 @@ class Databases:
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+async def _to_its_end(dump: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Raises BadInput at the end of a dump that broke off before."""
+    end = DumpEnd()
+    async for chunk in dump:
+        end.feed(chunk)
+        yield chunk
+    if end.is_missing:
+        raise BadInput(
+            "the dump breaks off before its end: nothing was changed",
+            next_step="Make it again; `kokiris db dump -o FILE` writes a file whole or not at all.",
+        )

@@ -11,6 +11,8 @@ import hashlib
 from kokiris.databases.model import TableContent
 
 _CREATE, _INSERT = b"CREATE TABLE `", b"INSERT INTO `"
+_KEPT, _SET_BACK = b"@OLD_SQL_NOTES=@@SQL_NOTES", b"SQL_NOTES=@OLD_SQL_NOTES"
+_EDGE_BYTES = 4096
 
 
 class DumpSummary:
@@ -53,6 +55,26 @@ class DumpSummary:
         elif line.startswith(_INSERT):
             table = _quoted(line[len(_INSERT) :])
             self._inserting = table if table in self._tables and line.endswith(b"VALUES") else ""
+
+
+class DumpEnd:
+    """Whether a dump is there to its end, as far as it can be seen: mariadb-dump and mysqldump keep the session's
+    settings in their first lines and set them back in their last ones. Fed with chunks."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes."""
+        if len(self._head) < _EDGE_BYTES:
+            self._head += chunk[: _EDGE_BYTES - len(self._head)]
+        self._tail = (self._tail + chunk[-_EDGE_BYTES:])[-_EDGE_BYTES:]
+
+    @property
+    def is_missing(self) -> bool:
+        """True for a dump that broke off. False for a whole one, and for SQL that says nothing about its end."""
+        return _KEPT in self._head and _SET_BACK not in self._tail
 
 
 def _quoted(after: bytes) -> str:

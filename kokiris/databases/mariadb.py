@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kokiris.databases.host import Host, Session
@@ -127,7 +127,6 @@ async def _collect(session: Session) -> tuple[bytes, bytes]:
 
 
 def _refused(said: bytes, hide: str = "") -> DatabaseError:
-    text = said.decode(errors="replace")
-    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
-    words = (lines[-1] if lines else "no reason given")[:_MESSAGE_LIMIT]
-    return DatabaseError(f"MariaDB: {words.replace(hide, '…') if hide else words}")
+    text = "".join(one if one.isprintable() else " " for one in said.decode(errors="replace"))
+    words = (text[text.find("ERROR") :] if "ERROR" in text else text).strip() or "no reason given"
+    return DatabaseError(f"MariaDB: {(words.replace(hide, '…') if hide else words)[:_MESSAGE_LIMIT]}")

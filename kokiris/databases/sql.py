@@ -62,6 +62,11 @@ def fresh(database: str) -> str:
     )
 
 
+def count_tables(database: str) -> str:
+    """One row: tables and views in it."""
+    return f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {text(database)};"  # noqa: S608 - quoted
+
+
 def drop_scratch(database: str) -> str:
     """As far as it exists."""
     return f"DROP DATABASE IF EXISTS {name(database)};"

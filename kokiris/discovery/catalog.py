@@ -147,9 +147,15 @@ class Catalog:
 
     def status_of(self, instance: ServiceInstance) -> str:
         """The worst status of its checks, its node's included."""
-        node = self.node(instance.Node)
+        node = self.node_of(instance)
         found = {instance.status(), node.Status, *(check.Status for check in node.Checks)}
         return next((status for status in ("critical", "warning") if status in found), "passing")
+
+    def node_of(self, instance: ServiceInstance) -> NodeEntry:
+        """The instance's node with the checks that count for it: what a tenant checks on a node does not stop what the
+        platform runs there."""
+        node = self.node(instance.Node)
+        return msgspec.structs.replace(node, Checks=[]) if instance.Namespace == PLATFORM and node.Checks else node
 
     def service_tags(self) -> dict[str, list[str]]:
         """Every known service, declared ones included, with the union of its tags.
@@ -233,9 +239,9 @@ class Catalog:
         return self._show_instance(key)
 
     def _show_instance(self, key: InstanceKey) -> ServiceInstance:
-        """Puts the instance, with its added checks, into every index."""
+        """Puts the instance, with its added checks, into every index. To the platform's nobody adds any."""
         instance = self._registered[key]
-        added = self.added_checks.get(key)
+        added = self.added_checks.get(key) if instance.Namespace != PLATFORM else None
         if added:
             newest = max(self.check_revisions[(*key, check_id)] for check_id in added)
             instance = msgspec.structs.replace(

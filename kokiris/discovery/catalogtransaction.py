@@ -125,6 +125,7 @@ def decide_check(catalog: Catalog, keys: Keys, change: Change[None], operation: 
     if _is_conditional(operation.verb):
         change.require(keys.check(*at), catalog.check_revisions.get(at, 0))
     if operation.verb in WRITES:
+        registration.refuse_check_of_platform(catalog, at)
         stored = keys.node_instance(*owner) if operation.instance_id else keys.node(operation.node)
         there = owner in catalog.instances if operation.instance_id else operation.node in catalog.nodes
         if not there and stored not in change.puts:

@@ -10,6 +10,7 @@ from kokiris.discovery.catalog import Catalog, CheckKey
 from kokiris.discovery.model import CRITICAL, CheckState, Keys, NodeEntry, ServiceInstance
 from kokiris.discovery.writer import Change
 from kokiris.kernel.errors import Conflict, NotFound
+from kokiris.kernel.names import PLATFORM
 
 NODE_MAINTENANCE = "_node_maintenance"
 SERVICE_MAINTENANCE = "_service_maintenance:"
@@ -84,12 +85,22 @@ def refuse_of_job(instance: ServiceInstance | None) -> None:
         )
 
 
+def refuse_check_of_platform(catalog: Catalog, at: CheckKey) -> None:
+    """Raises Conflict for a check on an instance of the platform's own: it could take it out of service."""
+    instance = catalog.instances.get(at[:2])
+    if instance is not None and instance.Namespace == PLATFORM:
+        raise Conflict(
+            f'service ID "{instance.ID}" belongs to the platform', next_step="Its health is checked by its own job."
+        )
+
+
 def _plain(instance: ServiceInstance) -> ServiceInstance:
     return msgspec.structs.replace(instance, Checks=[], CreateIndex=0, ModifyIndex=0)
 
 
 def put_check(catalog: Catalog, keys: Keys, change: Change[None], at: CheckKey, check: CheckState) -> None:
-    """Adds or redefines a check. Its last result stays, unless the definition says otherwise."""
+    """Adds or redefines a check. Its last result stays, unless the definition says otherwise. Raises Conflict."""
+    refuse_check_of_platform(catalog, at)
     known = catalog.added_checks.get(at[:2], {}).get(at[2])
     if known is not None and known.Definition == check.Definition and check.Status == CRITICAL:
         check = msgspec.structs.replace(check, Status=known.Status, Output=known.Output)

@@ -1,39 +1,74 @@
-"""Plain signed-in pages for people: a sign-in form, sessions in memory, HTML that cannot be broken out of.
+"""Plain pages for people, the same at every door: one style, one frame, HTML that cannot be broken out of.
 
-No script at all; the web console comes on top of the same APIs.
+No script at all; the web console comes on top of the same APIs. Light and dark, wide and narrow, by keyboard alone.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
-import secrets
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs
 
-import falcon
 import falcon.asgi
 
-from kokiris.http.app import read_body
-from kokiris.http.tokens import Authenticator, Principal
-
-SESSION_S = 12 * 3600.0
-MAX_SESSIONS = 1000
-FORM_LIMIT_BYTES = 4096
+from kokiris.kernel.names import Addresses
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2330 }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 2rem } th { font-weight: 600; color: #5b6472 }
-th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e3e6eb; vertical-align: top }
-.passing, .running, .ready { color: #14713d } .warning, .pending { color: #8a6100 }
-.critical, .failed, .down { color: #b3261e; font-weight: 600 }
-header { display: flex; justify-content: space-between; align-items: baseline }
-input, button { font: inherit; padding: .4rem .7rem } .none { color: #5b6472 }
+:root{color-scheme:light dark;--text:#1d2330;--soft:#5b6472;--line:#dde1e7;--band:#f4f6f8;--page:#fff;--link:#0b57d0;
+--ok:#14713d;--warn:#8a6100;--bad:#b3261e;--mark:#ffe9a8}
+@media(prefers-color-scheme:dark){:root{--text:#e4e7ec;--soft:#9aa4b2;--line:#333a45;--band:#1d222a;--page:#14171c;
+--link:#8ab4f8;--ok:#57c785;--warn:#e3b341;--bad:#ff8a80;--mark:#5c4a00}}
+*{box-sizing:border-box}
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:76rem;padding:0 1rem 3rem;color:var(--text);
+background:var(--page)}
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;align-items:center;padding:.7rem 0;border-bottom:1px solid var(--line)}
+nav b{margin-right:.4rem}nav a{padding:.25rem 0;text-decoration:none}
+nav a[aria-current]{color:var(--text);font-weight:600;border-bottom:2px solid var(--link)}nav form{margin-left:auto}
+a{color:var(--link)}h1{font-size:1.4rem;margin:1.2rem 0 .6rem}h2{font-size:1.1rem;margin:1.8rem 0 .5rem}
+form.line{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}form.line input:not([type=checkbox]){flex:1 1 16rem}
+input,button,select{font:inherit;color:inherit;background:var(--page);padding:.45rem .7rem;min-width:0;
+border:1px solid var(--soft);border-radius:.4rem}button{background:var(--band);cursor:pointer}
+:focus-visible{outline:3px solid var(--link);outline-offset:1px}label{white-space:nowrap}
+.cards{display:flex;flex-wrap:wrap;gap:.7rem}.card{border:1px solid var(--line);border-radius:.5rem;
+padding:.6rem .9rem;min-width:8.5rem}.card b{font-size:1.4rem;display:block;line-height:1.2}
+form.line{margin-top:1rem}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.4rem .9rem .4rem .5rem;border-bottom:1px solid var(--line);vertical-align:top}
+th{font-weight:600;background:var(--band);white-space:nowrap}td ul{margin:.2rem 0 0;padding-left:1.1rem}
+code,pre{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
+pre{white-space:pre-wrap;margin:0}pre.box{background:var(--band);border:1px solid var(--line);border-radius:.4rem;
+padding:.7rem .9rem}details{margin-top:1.8rem}summary{cursor:pointer;font-weight:600;margin-bottom:.5rem}
+.ok{color:var(--ok)}.warn{color:var(--warn)}.bad{color:var(--bad);font-weight:600}.soft{color:var(--soft)}
+.note{border:1px solid;border-radius:.4rem;padding:.5rem .8rem}mark{background:var(--mark);color:inherit}
+.row{border-bottom:1px solid var(--line);padding:.35rem 0 .35rem .6rem;border-left:3px solid transparent}
+.row>span{font-size:13px;color:var(--soft)}.event{background:var(--band);border-left-color:var(--link)}
+.event[data-level=warn]{border-left-color:var(--warn)}.event[data-level=error]{border-left-color:var(--bad)}
+.badge{border:1px solid var(--line);border-radius:.2rem;padding:0 .35rem}
+@media(max-width:44rem){thead{display:none}table,tbody,tr,td{display:block}tr{border-bottom:2px solid var(--line);
+padding:.4rem 0}td{border:0;padding:.15rem 0;overflow-wrap:anywhere}
+td:not(:empty):before{content:attr(data-label);display:inline-block;min-width:7rem;font-size:12px;color:var(--soft)}}
 """
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' "
+    "rx='3' fill='%230b57d0'/%3E%3Cpath d='M5 3v10M11 4 6 8l5 4' stroke='white' stroke-width='2' fill='none'/%3E"
+    "%3C/svg%3E"
+)
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""A page loads nothing, is framed by nobody, and is kept nowhere."""
+
+_TONES = {
+    **dict.fromkeys(("passing", "running", "ready", "successful", "enabled", "up", "UP"), "ok"),
+    **dict.fromkeys(("warning", "warn", "pending", "initializing"), "warn"),
+    **dict.fromkeys(("critical", "failed", "lost", "down", "DOWN", "disabled", "expired", "error", "fatal"), "bad"),
+}
 
 
 class Markup(str):
@@ -48,140 +83,105 @@ def escaped(value: object) -> str:
 
 
 def marked(word: str) -> Markup:
-    """A state word in its colour."""
-    return Markup(f'<span class="{html.escape(word)}">{html.escape(word)}</span>')
+    """A state word in its colour; the word itself says all."""
+    return Markup(f'<span class="{_TONES.get(word, "")}">{html.escape(word)}</span>')
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
-    """A table; cells are escaped unless they are Markup. Without rows it says so."""
-    body = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+def code(text: str) -> Markup:
+    """A name or rule as it is typed; it may break anywhere."""
+    return Markup(f"<code>{html.escape(text)}</code>")
+
+
+def joined(parts: Iterable[object]) -> Markup:
+    """Each on a line of its own."""
+    return Markup("<br>".join(map(escaped, parts)))
+
+
+def note(text: str) -> Markup:
+    """Something that went wrong, for all to see; nothing without text."""
+    return Markup(f'<p class="bad note" role="alert">{html.escape(text)}</p>' if text else "")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "None.") -> Markup:
+    """A table; cells are escaped unless they are Markup. Without rows it says `empty`. Narrow screens show each row
+    as a list."""
+    body = "".join(f"<tr>{''.join(map(_cell, head, row))}</tr>" for row in rows)
     if not body:
-        return Markup('<p class="none">none</p>')
-    titles = "".join(f"<th>{escaped(title)}</th>" for title in head)
-    return Markup(f"<table><tr>{titles}</tr>{body}</table>")
+        return Markup(f'<p class="soft">{html.escape(empty)}</p>')
+    titles = "".join(f'<th scope="col">{escaped(title)}</th>' for title in head)
+    return Markup(f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>')
+
+
+def _cell(title: str, value: object) -> str:
+    return f'<td data-label="{html.escape(title)}">{escaped(value)}</td>'
 
 
 def section(title: str, content: Markup) -> Markup:
+    """A heading and what it is about."""
     return Markup(f"<h2>{escaped(title)}</h2>{content}")
 
 
-def send_page(resp: falcon.asgi.Response, title: str, content: Markup, *, sign_out: str = "") -> None:
-    """Sends a whole page, uncached. `sign_out` is where its button posts to."""
-    button = (
-        f'<form method="post" action="{html.escape(sign_out)}"><button>Sign out</button></form>' if sign_out else ""
-    )
-    resp.content_type = "text/html; charset=utf-8"
-    resp.set_header("Cache-Control", "no-store")
-    resp.set_header("Content-Security-Policy", _POLICY)
-    resp.set_header("X-Content-Type-Options", "nosniff")
-    resp.set_header("Referrer-Policy", "no-referrer")
-    resp.text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escaped(title)}</title><style>{_STYLE}</style>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<header><h1>{escaped(title)}</h1>{button}</header>{content}"
-    )
+def commands(title: str, *lines: str, shown: bool = False) -> Markup:
+    """Commands to copy, folded away unless `shown`."""
+    text = html.escape("\n".join(lines))
+    opened = " open" if shown else ""
+    return Markup(f'<details{opened}><summary>{escaped(title)}</summary><pre class="box">{text}</pre></details>')
 
 
-@dataclass(slots=True)
-class _Session:
-    principal: Principal
-    ends_at_s: float
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An address that people open: `word` is its first label."""
+
+    word: str
+    title: str
+    url: str
 
 
-class SignIn:
-    """Who is signed in to one door. Sessions are random ids in memory: a restart signs everybody out."""
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is around every page of an infra: its name, and the way to its other doors. Without doors, none is shown."""
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        *,
-        title: str,
-        path: str = "/ui/",
-        cookie: str = "kokiris_session",
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._authenticator = authenticator
-        self._title = title
-        self.path = path
-        self.sign_out_path = f"{path}sign-out"
-        self._cookie = cookie
-        self._clock_s = clock_s
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+    infra: str = "kokiris"
+    doors: tuple[Door, ...] = ()
 
-    def principal(self, req: falcon.asgi.Request) -> Principal | None:
-        """Whoever is signed in with this request's cookie."""
-        session_id = (req.cookies or {}).get(self._cookie, "")
-        session = self._sessions.get(session_id)
-        if session is None:
-            return None
-        if session.ends_at_s < self._clock_s():
-            del self._sessions[session_id]
-            return None
-        return session.principal
-
-    def add_routes(self, app: falcon.asgi.App[Any, Any]) -> None:
-        """`<path>sign-in` (form and its target) and `<path>sign-out`."""
-        app.add_route(f"{self.path}sign-in", _SignInPage(self))
-        app.add_route(self.sign_out_path, _SignOut(self))
-
-    def require(self, req: falcon.asgi.Request) -> Principal:
-        """The signed-in principal. Raises a redirect to the form."""
-        principal = self.principal(req)
-        if principal is None:
-            raise falcon.HTTPSeeOther(f"{self.path}sign-in")
-        return principal
-
-    def send_form(self, resp: falcon.asgi.Response, message: str = "") -> None:
-        said = f'<p class="critical">{escaped(message)}</p>' if message else ""
-        form = Markup(
-            f'{said}<form method="post" action="{html.escape(self.path)}sign-in"><p><label>Token '
-            '<input type="password" name="token" autocomplete="current-password" autofocus required size="40"></label> '
-            "<button>Sign in</button></p></form><p>The token is in the file that <code>kokiris up</code> has named.</p>"
+    @staticmethod
+    def of(addresses: Addresses, https_port: int) -> Frame:
+        """The doors that have pages, in the order of the design's table."""
+        suffix = "" if https_port == 443 else f":{https_port}"
+        words = (
+            ("traefikadmin", "Routing", addresses.traefikadmin, "/dashboard/"),
+            ("consul", "Discovery", addresses.consul, "/ui/"),
+            ("nomad", "Orchestrator", addresses.nomad, "/ui/"),
+            ("pma", "Databases", addresses.pma, "/"),
+            ("registry", "Registry", addresses.registry, "/"),
+            ("kib", "Logs", addresses.kib, "/"),
         )
-        send_page(resp, self._title, form)
+        doors = tuple(Door(word, title, f"https://{host}{suffix}{path}") for word, title, host, path in words)
+        return Frame(str(addresses.name), doors)
 
-    def open_session(self, resp: falcon.asgi.Response, secret: str) -> bool:
-        """Signs in, or not."""
-        principal = self._authenticator.authenticate(secret) if secret else None
-        if principal is None:
-            return False
-        session_id = secrets.token_urlsafe(32)
-        self._sessions[session_id] = _Session(principal, self._clock_s() + SESSION_S)
-        while len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
-        resp.set_cookie(
-            self._cookie, session_id, max_age=int(SESSION_S), path="/", secure=True, http_only=True, same_site="Strict"
+    def send(self, resp: falcon.asgi.Response, here: str, title: str, content: Markup, *, sign_out: str = "") -> None:
+        """Sends a whole page of the door called `here`. `sign_out` is where its button posts to; "": no button."""
+        resp.content_type = "text/html; charset=utf-8"
+        for name, value in HEADERS.items():
+            resp.set_header(name, value)
+        resp.text = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f'<title>{escaped(title)} · {escaped(self.infra)}</title><link rel="icon" href="{_ICON}">'
+            f"<style>{_STYLE}</style></head><body>{self._navigation(here, sign_out)}"
+            f"<main><h1>{escaped(title)}</h1>{content}</main></body></html>"
         )
-        return True
 
-    def close_session(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        self._sessions.pop((req.cookies or {}).get(self._cookie, ""), None)
-        resp.unset_cookie(self._cookie, path="/")
-
-
-class _SignInPage:
-    def __init__(self, sign_in: SignIn) -> None:
-        self._sign_in = sign_in
-
-    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        self._sign_in.send_form(resp)
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        body = await read_body(req, FORM_LIMIT_BYTES)
-        secret = parse_qs(body.decode(errors="replace")).get("token", [""])[0].strip()
-        if self._sign_in.open_session(resp, secret):
-            resp.status = falcon.HTTP_303
-            resp.set_header("Location", self._sign_in.path)
-            return
-        resp.status = falcon.HTTP_403
-        self._sign_in.send_form(resp, "This token opens nothing here.")
+    def _navigation(self, here: str, sign_out: str) -> str:
+        links = "".join(
+            f'<a href="{html.escape(door.url)}"{" aria-current=page" if door.word == here else ""}>{door.title}</a>'
+            for door in self.doors
+        )
+        button = (
+            f'<form method="post" action="{html.escape(sign_out)}"><button>Sign out</button></form>' if sign_out else ""
+        )
+        return f'<nav aria-label="Doors of the infra"><b>{escaped(self.infra)}</b>{links}{button}</nav>'
 
 
-class _SignOut:
-    def __init__(self, sign_in: SignIn) -> None:
-        self._sign_in = sign_in
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        self._sign_in.close_session(req, resp)
-        resp.status = falcon.HTTP_303
-        resp.set_header("Location", self._sign_in.path)
+ALONE = Frame()
+"""For a door that stands by itself, as in tests."""

@@ -49,11 +49,11 @@ def platform_of(addresses: Addresses) -> Platform:
 
 
 def _registry_doors(host: str) -> Router:
-    """Tokens and management of the registry are ours; every other path of its address is its container's."""
-    paths = Or((Matcher("Path", ("/token",)), Matcher("PathPrefix", ("/api/",))))
+    """Page, tokens and management of the registry are ours; every other path of its address is its container's."""
+    paths = Or((Matcher("Path", ("/",)), Matcher("Path", ("/token",)), Matcher("PathPrefix", ("/api/",))))
     return Router(
         name=f"registry-doors@{INTERNAL}",
-        rule=f"Host(`{host}`) && (Path(`/token`) || PathPrefix(`/api/`))",
+        rule=f"Host(`{host}`) && (Path(`/`) || Path(`/token`) || PathPrefix(`/api/`))",
         service=f"registry@{INTERNAL}",
         expression=And((Matcher("Host", (host,)), paths)),
         priority=ABOVE_ADD_ONS,

@@ -190,5 +190,10 @@ def readable_paths(job: str, group: str, task: str, metas: Iterable[Mapping[str,
     own = ["nomad/jobs"]
     for name in (job, group, task):
         own.append(f"{own[-1]}/{name}")
+    return own + sorted(database_path(one) for one in named_databases(metas))
+
+
+def named_databases(metas: Iterable[Mapping[str, str] | None]) -> set[str]:
+    """The databases that meta blocks name."""
     named = (one.strip() for meta in metas for one in (meta or {}).get(DATABASE_META, "").split(","))
-    return own + sorted({database_path(one) for one in named if one})
+    return {one for one in named if one}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kokiris.addons import lifecycle
+from kokiris.addons.images import check_configured
 from kokiris.addons.lifecycle import disable, enable, job_variables, make_folders, read_job, status_of
 from kokiris.addons.model import AddOn, Folder, Site
 from kokiris.addons.recipe import PLATFORM, read_recipe
@@ -33,6 +34,8 @@ class FakeApi:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     healthy: bool = True
+    behind: int = 0
+    """How many answers about deployment and allocations are still of the version before."""
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         return self.request("GET", path, params)
@@ -46,7 +49,8 @@ class FakeApi:
             self.calls.append(f"{method} {path}{'?purge' if (params or {}).get('purge') else ''}")
         if path == "/v1/jobs":
             assert body["Job"]["Namespace"] == "platform"
-            self.jobs[body["Job"]["ID"]] = {**body["Job"], "Stop": False}
+            before = self.jobs.get(body["Job"]["ID"], {"Version": -1})
+            self.jobs[body["Job"]["ID"]] = {**body["Job"], "Stop": False, "Version": before["Version"] + 1}
             return Answer({"EvalID": "e"})
         if parts[1] == "allocation":
             return Answer({"ClientStatus": "complete"})
@@ -56,15 +60,23 @@ class FakeApi:
     def _job(self, method: str, name: str, verb: str, params: Mapping[str, Any], body: Any) -> Answer:
         job = self.jobs.get(name)
         if verb == "plan":
-            same = job is not None and {**body["Job"], "Stop": False} == job
+            same = job is not None and {**body["Job"], "Stop": False, "Version": job.get("Version", 0)} == job
             return Answer({"Diff": {"Type": "None" if same else "Added"}, "Annotations": None})
+        if verb in {"deployment", "allocations"} and job:
+            version = job.get("Version", 0) - (1 if self.behind else 0)
+            self.behind = max(0, self.behind - 1)
         if verb == "deployment":
-            return Answer({"Status": "successful" if self.healthy else "failed"} if job else None)
+            status = "successful" if self.healthy else "failed"
+            return Answer({"Status": status, "JobVersion": version} if job else None)
         if verb == "allocations":
-            event = {"DisplayMessage": "exit code 1"}
+            events = [
+                {"Type": "Driver Failure", "DisplayMessage": "exit code 1"},
+                {"Type": "Restarting", "DisplayMessage": "Task restarting in 2s"},
+            ]
             alloc = {
                 "ID": "a", "ClientStatus": "running" if self.healthy else "failed", "DesiredStatus": "run",
-                "DeploymentStatus": {"Healthy": self.healthy}, "TaskStates": {"main": {"Events": [event]}},
+                "JobVersion": version if job else 0,
+                "DeploymentStatus": {"Healthy": self.healthy}, "TaskStates": {"main": {"Events": events}},
             }  # fmt: skip
             return Answer([alloc] if job else [])
         if job is None:
@@ -128,6 +140,26 @@ def test_enable_prepares_submits_waits_and_finishes_in_order(site: Site, api: Fa
     api.calls.clear()
     assert enable(one, site, up) is False, "a second time nothing is submitted"
     assert [call for call in api.calls if "plan" not in call] == []
+
+
+def test_a_change_is_waited_for_not_what_ran_before(site: Site, api: FakeApi) -> None:
+    one = replace(add_on("registry"), variables=lambda _: {}, prepare=lambda _: None, after=lambda _: None)
+    assert enable(one, site, up)
+    api.jobs["registry"]["Priority"] = 1
+    api.behind = 5
+    said: list[str] = []
+    assert enable(one, replace(site, say=said.append), up)
+    assert api.behind == 0
+    assert said == ["submitting job registry", "waiting for registry to be healthy", "main: exit code 1"]
+
+
+def test_an_image_of_the_configuration_that_no_add_on_has_is_refused(site: Site) -> None:
+    site.config.addons.images["phpmyadmn"] = "x"
+    with pytest.raises(BadInput, match=r'"phpmyadmn".*'):
+        check_configured(site.config)
+    del site.config.addons.images["phpmyadmn"]
+    site.config.addons.images["phpmyadmin"] = "x"
+    check_configured(site.config)
 
 
 def test_an_add_on_without_its_requirement_is_refused(site: Site, api: FakeApi) -> None:

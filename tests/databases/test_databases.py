@@ -161,6 +161,34 @@ async def test_a_dump_that_cannot_be_loaded_changes_nothing(shop):
     assert len(titles(shop)) == 3
 
 
+async def test_a_sent_dump_that_is_not_whole_changes_nothing(shop):
+    """Cut between two statements, it would load without an error; so would an empty file."""
+    text = b"".join([chunk async for chunk in shop.databases.dump("shop")])
+    for cut, said in (
+        (text[: text.rindex(b"INSERT INTO")], "breaks off"),
+        (b"", "no table"),
+        (b"SELECT 1;\n", "no table"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            await shop.databases.restore_upload("shop", sent(cut))
+        assert len(titles(shop)) == 3
+    assert not list((shop.folder / ".uploads" / "shop").iterdir())
+
+
+async def test_a_restore_tells_the_backup_of_what_was_there(shop):
+    text = b"".join([chunk async for chunk in shop.databases.dump("shop")])
+    shop.as_account("shop", "INSERT INTO item (title) VALUES ('late');")
+    before = await shop.databases.restore_upload("shop", sent(text))
+    assert len(titles(shop)) == 3
+    await shop.databases.restore("shop", before.File)
+    assert titles(shop)[-1] == "LATE"
+
+
+async def test_what_mariadb_says_about_a_file_of_something_else_begins_at_its_error(shop):
+    with pytest.raises(DatabaseError, match="MariaDB: ERROR 1064"):
+        await shop.databases.restore_upload("shop", sent(b"PK\x03\x04\n\n\x1f;\nk;\n"))
+
+
 @pytest.mark.parametrize(
     "evil",
     [
@@ -194,7 +222,8 @@ async def test_scheduled_backups_are_made_when_due_and_old_ones_go(shop):
         shop.clock.offset_ns += 3600 * 1_000_000_000
         assert await shop.databases.run_due() == ["shop"]
     assert len(shop.databases.backups.all("shop")) == 2
-    await shop.databases.schedule("shop", "", 2)
+    await shop.databases.schedule("shop", "")
+    assert (shop.databases.get("shop").Schedule, shop.databases.get("shop").Keep) == ("", 2)
     shop.clock.offset_ns += 3600 * 1_000_000_000
     assert await shop.databases.run_due() == []
     with pytest.raises(BadInput):

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kokiris.databases.dumpsummary import DumpSummary, difference
+from kokiris.databases.dumpsummary import DumpEnd, DumpSummary, difference
 
 DUMP = b"""/*M!999999\\- enable the sandbox mode */
 CREATE TABLE `a``b` (
@@ -54,3 +54,23 @@ def test_differences_are_told() -> None:
     assert difference(whole, summary(DUMP.replace(b"'z'", b"'Z'"))) == "table a`b has other content"
     assert difference(whole, summary(DUMP.partition(b"CREATE TABLE `empty`")[0])) == "table empty is missing"
     assert difference(summary(b""), whole).startswith("table a`b is not in the backup")
+
+
+WHOLE = (
+    b"/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;\n"
+    + DUMP
+    + b"/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n"
+)
+
+
+@given(st.integers(60, len(WHOLE) - 5), st.integers(1, 50))
+def test_a_dump_that_broke_off_is_seen_wherever_it_did(cut: int, size: int) -> None:
+    def missing(text: bytes) -> bool:
+        end = DumpEnd()
+        for start in range(0, len(text), size):
+            end.feed(text[start : start + size])
+        return end.is_missing
+
+    assert missing(WHOLE[:cut])
+    assert not missing(WHOLE)
+    assert not missing(DUMP)

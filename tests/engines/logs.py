@@ -19,15 +19,16 @@ from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
 
-TOKEN, TENANT = "management-token", "tenant-token"
+TOKEN, TENANT, OPERATOR = "management-token", "tenant-token", "operator-token"
 PRINCIPALS = {
     TOKEN: Principal("m", "management", "management"),
     TENANT: Principal("t", "tenant", "client"),
+    OPERATOR: Principal("o", "operator", "operator"),
 }
 
 
 class Tokens:
-    """Knows the two above."""
+    """Knows those above."""
 
     async def check(self, secret: str) -> Principal | None:
         return PRINCIPALS.get(secret)

@@ -38,6 +38,8 @@ async def page(server: LogServer, headers: dict[str, str], **asked: str) -> tupl
 async def test_strangers_are_sent_to_the_form(server: LogServer) -> None:
     status, _, headers = await page(server, BROWSER)
     assert (status, headers["Location"]) == (303, "/sign-in")
+    status, _, headers = await page(server, BROWSER, q="job:shop and status >= 500")
+    assert (status, headers["Location"]) == (303, "/sign-in?to=%2F%3Fq%3Djob%3Ashop%2Band%2Bstatus%2B%253E%253D%2B500")
     async with server.session.post(f"{server.url}/sign-in", data={"token": "wrong"}) as answer:
         assert answer.status == 403
 
@@ -63,7 +65,7 @@ async def test_events_stand_out(server: LogServer) -> None:
     assert (await server.call("POST", "/logs/_doc?refresh=true", document))[0] == 201
     cookie = await signed_in(server, TOKEN)
     _, everything, _ = await page(server, cookie)
-    assert everything.count('class="row event error"') == 1
+    assert everything.count('class="row event" data-level="error"') == 1
     assert "DriverFailure&lt;</a>" in everything
     _, events, _ = await page(server, cookie, show="events")
     assert "1 entry<" in events
@@ -76,7 +78,7 @@ async def test_a_wrong_query_shows_where(server: LogServer) -> None:
     cookie = await signed_in(server, TOKEN)
     _, text, _ = await page(server, cookie, q="job:shop and (x")
     assert "at position 15" in text
-    assert "<pre>job:shop and (<mark>x</mark></pre>" in text
+    assert "<pre class=box>job:shop and (<mark>x</mark></pre>" in text
 
 
 async def test_tenants_see_their_own(server: LogServer) -> None:

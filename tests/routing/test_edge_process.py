@@ -367,12 +367,13 @@ async def test_platform_addresses(running: Any, node: Any, client: Any, instance
     assert "VIP of infra rec1" in (await client.get(names.vip))[1]
     assert (await client.get(names.vip, https=False))[0] == 308
     assert (await client.get(names.pma))[0] == 303
-    status, text, _ = await client.get(names.registry)
+    status, text, _ = await client.get(names.registry, "/v2/")
     assert status == 503
     assert "not enabled" in text
     status, _, headers = await client.get(names.traefikadmin)
     assert (status, headers["Location"]) == (302, "/dashboard/")
-    assert (await client.get(names.traefikadmin, "/dashboard/"))[0] == 401
+    status, _, headers = await client.get(names.traefikadmin, "/dashboard/")
+    assert (status, headers["Location"]) == (303, "/dashboard/sign-in")
     assert (await client.get(names.traefikadmin, "/ping"))[:2] == (200, "OK")
 
 

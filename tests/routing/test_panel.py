@@ -7,16 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import falcon.testing
 import pytest
 
 from kokiris.access.authority import due, issue, new_authority, new_key_and_request, utc_now
-from kokiris.kernel.errors import BadInput, Unavailable
+from kokiris.http.pages import ALONE
+from kokiris.http.signin import SignIn
+from kokiris.http.tokens import Principal
+from kokiris.kernel.errors import BadInput, Unauthenticated, Unavailable
 from kokiris.kernel.names import Addresses, parse_infra
 from kokiris.routing.api import page, views
+from kokiris.routing.api.access import PanelAccess
 from kokiris.routing.api.certificates import certificate
 from kokiris.routing.api.explain import explain
 from kokiris.routing.api.listing import page_of
-from kokiris.routing.api.signin import SignIn
 from kokiris.routing.certificates import Authority, CertificateStore
 from kokiris.routing.configuration import Configuration, configure
 from kokiris.routing.haproxy.files import HaproxyFiles
@@ -122,7 +126,6 @@ def test_explain_refuses_what_is_no_url(configuration: Configuration, url: str) 
 
 def test_the_page_escapes_what_tenants_write(configuration: Configuration, plan: Plan) -> None:
     text = page.dashboard(
-        "demo/rec1",
         views.overview(configuration, plan, []),
         views.routers(configuration, plan),
         views.services(configuration, plan),
@@ -134,22 +137,33 @@ def test_the_page_escapes_what_tenants_write(configuration: Configuration, plan:
     assert "up@consulcatalog" in text
 
 
-async def test_a_session_is_opened_by_a_valid_token_only() -> None:
+def test_what_stands_in_for_an_add_on_is_no_problem(configuration: Configuration, plan: Plan) -> None:
+    shapes = {one["name"]: one for one in views.routers(configuration, plan)}
+    assert {shapes[name]["status"] for name in shapes if name.endswith("@internal")} <= {"enabled"}
+
+
+async def test_a_programs_token_is_remembered_for_a_moment() -> None:
     now_s = 0.0
     asked: list[str] = []
 
-    async def verify(secret: str) -> bool:
+    async def verify(secret: str) -> Principal | None:
         asked.append(secret)
-        return secret == "right"
+        return Principal("a", "a", "management") if secret == "right" else None
 
-    sign_in = SignIn(verify, lambda: now_s)
-    assert await sign_in.open("wrong") is None
-    assert await sign_in.open("") is None
-    session = await sign_in.open("right")
-    assert session
-    assert await sign_in.open("right") != session
-    assert asked == ["wrong", "right"], "a valid token is remembered for a moment"
-    assert session not in repr(vars(sign_in))
+    access = PanelAccess(SignIn(ALONE, verify, here="", title="", cookie="c"), verify, lambda: now_s)
+
+    def request(secret: str) -> Any:
+        return falcon.testing.create_asgi_req(headers={"X-Nomad-Token": secret} if secret else {})
+
+    for secret in ("wrong", ""):
+        with pytest.raises(Unauthenticated):
+            await access.require(request(secret))
+    await access.require(request("right"))
+    await access.require(request("right"))
+    assert asked == ["wrong", "right"]
+    now_s = 60.0
+    await access.require(request("right"))
+    assert asked == ["wrong", "right", "right"]
 
 
 async def test_certificates_are_made_kept_and_renewed(tmp_path: Path) -> None:

@@ -24,7 +24,12 @@ def test_up_prints_addresses_token_and_next_commands(infra: Infra) -> None:
     assert output.count(infra.token) == 1, "the token is shown once"
     after = output[output.index("Try next") :].strip().splitlines()[1:]
     assert len(after) == 3
-    assert "running" in run(["bash", "-c", after[1]]).stdout, "they can be pasted as they stand"
+
+    def all_work() -> bool:
+        pasted = run(["bash", "-e"], stdin="\n".join(after)).stdout
+        return all(said in pasted for said in ("It works", "Allocations", "GET www.site.localhost/ 200"))
+
+    until(all_work, "the commands work as they are printed; a request is found within two seconds")
 
 
 def test_the_site_answers_under_its_own_name(infra: Infra) -> None:

@@ -21,16 +21,22 @@ STORES = ("sqlite",)
 ADD_ON = "registry"
 
 
+@pytest.fixture(scope="module")
+def enabled(infra: Infra) -> Infra:
+    """The infra with the registry enabled."""
+    infra.kokiris("addon", "enable", ADD_ON)
+    return infra
+
+
 @pytest.fixture
-def enabled(infra: Infra, tmp_path: Path) -> Iterator[Infra]:
-    """The infra with the registry enabled; left with it as it was, since other scenarios push to it."""
-    infra.kokiris("addon", "enable", ADD_ON)
-    data = infra.layout.addons / ADD_ON
+def kept_data(enabled: Infra, tmp_path: Path) -> Iterator[Path]:
+    """The add-on's folder; it is left with what was in it, since other scenarios push to it."""
+    data = enabled.layout.addons / ADD_ON
     run(["cp", "-a", data, tmp_path])
-    yield infra
-    infra.kokiris("addon", "disable", "-purge", "-yes", ADD_ON)
+    yield data
+    run(["rm", "-rf", data])
     run(["cp", "-a", tmp_path / ADD_ON, data.parent])
-    infra.kokiris("addon", "enable", ADD_ON)
+    enabled.kokiris("addon", "enable", ADD_ON)
 
 
 def state(infra: Infra) -> str:
@@ -92,8 +98,8 @@ def test_the_operator_token_is_the_nodes_own_secret(infra: Infra) -> None:
     assert infra.layout.addons.stat().st_uid == os.getuid()
 
 
-def test_disable_keeps_the_data_and_purge_asks_first(enabled: Infra) -> None:
-    blob = enabled.layout.addons / ADD_ON / "blobs" / "kept"
+def test_disable_keeps_the_data_and_purge_asks_first(enabled: Infra, kept_data: Path) -> None:
+    blob = kept_data / "blobs" / "kept"
     blob.write_text("a blob")
     said = enabled.kokiris("addon", "disable", ADD_ON).stdout
     assert str(blob.parent.parent) in said

@@ -88,6 +88,9 @@ def test_a_job_gets_the_account_of_the_database_it_names(shop: Infra, job: str) 
     shop.run_job(text)
     seen = shop.kokiris("alloc", "exec", "-job", job, "/bin/busybox", "cat", "/secrets/db.env").stdout
     assert f"DB_PASSWORD={password(shop)}" in seen
+    unconfirmed = shop.kokiris("db", "drop", "shop", check=False)
+    assert f"used by {job}" in unconfirmed.stderr
+    assert re.search(rf"shop .* {job}$", shop.kokiris("db", "list").stdout, re.MULTILINE)
     before = password(shop)
     shop.kokiris("db", "rotate", "shop")
     assert password(shop) != before
@@ -115,6 +118,13 @@ def test_backups_restores_and_drills(shop: Infra, tmp_path: Any) -> None:
     sql(shop, "DROP TABLE t;")
 
 
+def test_a_databases_variable_goes_to_a_namespace_of_the_clients_own(shop: Infra) -> None:
+    for namespace in ("nowhere", "platform"):
+        refused = shop.kokiris("db", "create", "-namespace", namespace, "other", check=False)
+        assert (refused.returncode, f'namespace "{namespace}" not found' in refused.stderr) == (1, True)
+    assert "other" not in shop.kokiris("db", "list").stdout
+
+
 @pytest.fixture
 def browser(tmp_path: Any) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
@@ -133,11 +143,13 @@ def browser(tmp_path: Any) -> Iterator[webdriver.Chrome]:
 
 
 def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None:
-    """Sign in to the infra, log in with the account, create a table, insert a row."""
-    browser.get(f"https://{shop.config.addresses.pma}/")
+    """Sign in to the infra, log in with the account, create a table, insert a row, log out of both."""
+    deep = f"https://{shop.config.addresses.pma}/index.php?route=/database/structure&db=shop"
+    browser.get(deep)
     assert "/.kokiris/sign-in" in browser.current_url
     browser.find_element(By.NAME, "token").send_keys(shop.token)
     browser.find_element(By.TAG_NAME, "button").click()
+    until(lambda: browser.current_url == deep, "the page that was asked for")
     browser.find_element(By.ID, "input_username").send_keys("root")
     browser.find_element(By.ID, "input_password").send_keys("x")
     browser.find_element(By.ID, "input_go").click()
@@ -147,6 +159,12 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None
     browser.find_element(By.ID, "input_password").send_keys(password(shop))
     browser.find_element(By.ID, "input_go").click()
     browser.find_element(By.ID, "pma_navigation")
+    cookies = {one["name"]: one for one in browser.get_cookies()}
+    assert {"kokiris_gate", "pmaAuth-1_https"} <= cookies.keys()
+    for cookie in cookies.values():
+        assert cookie["secure"], cookie
+        assert cookie["httpOnly"], cookie
+        assert cookie["sameSite"] in {"Lax", "Strict"}, cookie
 
     browser.get(f"https://{shop.config.addresses.pma}/index.php?route=/database/structure&db=shop")
     browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[name=table]").send_keys("notes")
@@ -164,6 +182,13 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None
     browser.find_element(By.CSS_SELECTOR, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
     browser.find_element(By.ID, "buttonYes").click()
     until(lambda: "from the browser" in sql(shop, "SELECT * FROM notes;"), "the row is there")
+    browser.execute_script("document.querySelector('a[href*=logout]').click()")
+    until(lambda: "/.kokiris/sign-out" in browser.current_url, "logging out leads to the infra's own sign-out")
+    assert "pmaAuth-1_https" not in {one["name"] for one in browser.get_cookies()}
+    browser.find_element(By.TAG_NAME, "button").click()
+    until(lambda: "/.kokiris/sign-in" in browser.current_url, "signed out")
+    browser.get(deep)
+    assert "/.kokiris/sign-in" in browser.current_url
     sql(shop, "DROP TABLE notes;")
 
 

@@ -9,10 +9,11 @@ import aiohttp
 
 from kokiris.access.authority import due, new_key_and_request
 from kokiris.access.tls import client_context
+from kokiris.http.pages import Frame
 from kokiris.http.serve import HttpServer
+from kokiris.http.tokens import Principal
 from kokiris.infra.config import Config, Layout
 from kokiris.routing.api.app import Panel, panel_app
-from kokiris.routing.api.signin import SignIn
 from kokiris.routing.certificates import Authority, CertificateStore
 from kokiris.routing.edge import Edge
 from kokiris.routing.feed import Caller, Feed
@@ -48,11 +49,11 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
     )
     certificates.on_ready = wake.set
     panel = Panel(
-        infra=str(config.name),
+        frame=Frame.of(config.addresses, config.ports.https),
         entry_points={"web": f":{config.ports.http}", "websecure": f":{config.ports.https}"},
         status=lambda: edge.status,
         certificates=certificates,
-        sign_in=SignIn(lambda secret: _opens(servers, secret)),
+        verify=lambda secret: _manager(servers, secret),
         gate=Gate(files.gate, files.socket),
         gate_verify=lambda secret: _known(servers, secret),
     )
@@ -80,15 +81,16 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         await caller.close()
 
 
-async def _opens(servers: Servers, secret: str) -> bool:
+async def _manager(servers: Servers, secret: str) -> Principal | None:
     """The panel shows every tenant's routes: it is for the management token."""
-    owner = await servers.who(secret)
-    return owner is not None and owner.kind == "management"
+    owner = await _known(servers, secret)
+    return owner if owner is not None and owner.is_management else None
 
 
-async def _known(servers: Servers, secret: str) -> bool:
+async def _known(servers: Servers, secret: str) -> Principal | None:
     """phpMyAdmin asks for the database's own account next: any token of the infra opens the way to it."""
-    return await servers.who(secret) is not None
+    owner = await servers.who(secret)
+    return None if owner is None else Principal(owner.accessor_id, owner.name, owner.kind)
 
 
 def _key_and_request(names: Sequence[str]) -> tuple[bytes, bytes]:

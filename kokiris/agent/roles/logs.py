@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from kokiris.access.exports import parse_exports
 from kokiris.access.tls import client_context
 from kokiris.http.app import asgi
+from kokiris.http.pages import Frame
 from kokiris.http.serve import HttpServer
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import HostError, Unavailable
@@ -57,7 +58,8 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
         if config.logs.elasticsearch_url:
             upstream = Upstream(config.logs.elasticsearch_url, authorization, trust(config.logs.elasticsearch_ca_file))
             stack.push_async_callback(upstream.close)
-        app = make_logs_app(index, tokens, cluster=config.client, upstream=upstream)
+        frame = Frame.of(config.addresses, config.ports.https)
+        app = make_logs_app(index, tokens, cluster=config.client, upstream=upstream, frame=frame)
         door = HttpServer(asgi(app), host=config.bind_address, port=config.ports.logs)
         await door.start()
         stack.push_async_callback(door.stop)

@@ -27,6 +27,7 @@ from kokiris.discovery.release import ReleaseLedger
 from kokiris.discovery.upkeep import Upkeep
 from kokiris.discovery.writer import CatalogWriter
 from kokiris.http.app import asgi
+from kokiris.http.pages import Frame
 from kokiris.http.serve import AsgiApp, HttpServer
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.clock import wall_ns
@@ -213,6 +214,7 @@ def _facts(config: Config) -> AgentFacts:
 
 def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list[HttpServer]:
     """The Nomad and Consul APIs, in clear on this node's own address: TLS is HAProxy's part."""
+    frame = Frame.of(config.addresses, config.ports.https)
     identity = Identity(
         name=f"{config.node_name}.global",
         datacenter=config.datacenter,
@@ -229,13 +231,15 @@ def _public_listeners(config: Config, views: _Views, dialer: NodeDialer) -> list
         identity=identity,
         variable_store=views.variables,
         tag_warnings=lambda job: [*tag_warnings(job, config.addresses), *views.registry.image_warnings(job)],
+        frame=frame,
     )
-    add_database_routes(nomad, views.databases, views.tokens)
-    consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens)
+    add_database_routes(nomad, views.databases, views.tokens, views.state)
+    consul = make_consul_app(views.catalog, views.writer, _facts(config), views.tokens, frame)
+    registry = make_registry_app(views.registry, frame, config.registry_server)
     return [
         HttpServer(asgi(nomad), host=config.bind_address, port=config.ports.nomad),
         HttpServer(asgi(consul), host=config.bind_address, port=config.ports.consul),
-        HttpServer(asgi(make_registry_app(views.registry)), host=config.bind_address, port=config.ports.registry),
+        HttpServer(asgi(registry), host=config.bind_address, port=config.ports.registry),
     ]
 
 

@@ -129,7 +129,7 @@ async def _maintain(call: Call, instance: ServiceInstance | None, node: str, ena
 
 def _health_of(call: Call, one: ServiceInstance) -> str:
     maintained = {registration.NODE_MAINTENANCE, registration.SERVICE_MAINTENANCE + one.ID}
-    checks = [*one.Checks, *call.catalog.node(one.Node).Checks]
+    checks = [*one.Checks, *call.catalog.node_of(one).Checks]
     return "maintenance" if maintained & {check.CheckID for check in checks} else call.catalog.status_of(one)
 
 
@@ -147,7 +147,7 @@ async def _answer_health(call: Call, found: list[ServiceInstance], as_list: bool
 
 
 def _health_entry(call: Call, state: str, one: ServiceInstance) -> dict[str, Any]:
-    entry = call.catalog.node(one.Node)
+    entry = call.catalog.node_of(one)
     return {
         "AggregatedStatus": state,
         "Service": shapes.agent_service(one, call.context.facts.datacenter),

@@ -28,6 +28,7 @@ from kokiris.discovery.api.context import AgentFacts, ApiContext
 from kokiris.discovery.catalog import Catalog
 from kokiris.discovery.writer import CatalogWriter
 from kokiris.http.app import TEXT_TYPE, make_app
+from kokiris.http.pages import ALONE, Frame
 from kokiris.http.tokens import Authenticator
 
 App = falcon.asgi.App[Any, Any]
@@ -127,7 +128,11 @@ ROUTES: tuple[Route, ...] = (
 
 
 def make_consul_app(
-    catalog: Catalog, writer: CatalogWriter, facts: AgentFacts, authenticator: Authenticator | None
+    catalog: Catalog,
+    writer: CatalogWriter,
+    facts: AgentFacts,
+    authenticator: Authenticator | None,
+    frame: Frame = ALONE,
 ) -> App:
     """The whole API; serve `kokiris.http.app.asgi(app)`.
 
@@ -140,7 +145,7 @@ def make_consul_app(
         app.add_route(path, Endpoint(context, resource, **handlers))
     app.add_sink(kv.KvDoor(context), kv.PREFIX)
     if authenticator is not None:
-        ui.add_pages(app, catalog, authenticator)
+        ui.add_pages(app, catalog, authenticator, frame)
     return app
 
 

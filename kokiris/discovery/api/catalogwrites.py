@@ -96,6 +96,7 @@ async def register(call: Call) -> Any:
             if service_id and not known:
                 raise BadInput(f'Unknown service ID "{service_id}" of check "{state.CheckID}"')
             at: CheckKey = (body.Node, service_id, state.CheckID)
+            registration.refuse_check_of_platform(call.catalog, at)
             if call.catalog.added_checks.get(at[:2], {}).get(at[2]) != state:
                 change.put(keys.check(*at), state)
         return change

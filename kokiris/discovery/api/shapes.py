@@ -126,7 +126,7 @@ def service_checks(one: ServiceInstance, of_node: NodeEntry) -> list[dict[str, A
 
 def health_entry(catalog: Catalog, one: ServiceInstance) -> dict[str, Any]:
     """One element of /v1/health/service."""
-    of_node = catalog.node(one.Node)
+    of_node = catalog.node_of(one)
     return {
         "Node": node(of_node),
         "Service": service(one),

@@ -13,6 +13,7 @@ import falcon
 import falcon.asgi
 
 from kokiris.http.app import make_app
+from kokiris.http.pages import ALONE, Frame
 from kokiris.http.tokens import Principal
 from kokiris.kernel.errors import Busy
 from kokiris.logs.api import startup
@@ -44,13 +45,13 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 def make_logs_app(
-    index: LogIndex, tokens: TokenCheck, *, cluster: str, upstream: Upstream | None = None
+    index: LogIndex, tokens: TokenCheck, *, cluster: str, upstream: Upstream | None = None, frame: Frame = ALONE
 ) -> falcon.asgi.App[Any, Any]:
     """Serve `kokiris.http.app.asgi(app)`. `cluster` is shown as the cluster's name. With
     `upstream`, that answers everything, and `index` holds what was taken before."""
     app = make_app(write_error)
     api = LogsApi(index, tokens, cluster=cluster)
-    page = Page(index, tokens, upstream)
+    page = Page(index, tokens, frame, upstream)
     page.add_routes(app)
 
     async def handle(req: Any, resp: Any, **_: Any) -> None:

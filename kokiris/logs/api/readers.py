@@ -56,8 +56,8 @@ def _is_of_days(name: str) -> bool:
 
 
 def visible_to(principal: Principal) -> tree.Query:
-    """What a token may see: everything, or everything but the platform's own jobs."""
-    if principal.is_management or principal.kind == "node":
+    """What a token may see: everything for the operator; for the client's tokens, all but the platform's own jobs."""
+    if principal.is_operator or principal.kind == "node":
         return tree.All()
     return tree.Not(tree.Term("namespace", PLATFORM_NAMESPACE))
 

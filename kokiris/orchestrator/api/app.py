@@ -8,6 +8,7 @@ from typing import Any
 import falcon.asgi
 
 from kokiris.http.app import make_app
+from kokiris.http.pages import ALONE, Frame
 from kokiris.http.tokens import Authenticator
 from kokiris.kernel.clock import NowNs, wall_ns
 from kokiris.orchestrator.api import (
@@ -42,7 +43,7 @@ from kokiris.orchestrator.api.context import (
 from kokiris.orchestrator.api.dial import NodeDialer
 from kokiris.orchestrator.api.eventlog import EventLog
 from kokiris.orchestrator.api.exec import ExecEndpoint
-from kokiris.orchestrator.api.pages import Home, Page, Sessions
+from kokiris.orchestrator.api.pages import add_pages
 from kokiris.orchestrator.commands import Commands
 from kokiris.orchestrator.model.job import Job
 from kokiris.variables.model import Variables
@@ -59,6 +60,7 @@ def make_nomad_app(
     identity: Identity | None = None,
     variable_store: Variables | None = None,
     now_ns: NowNs = wall_ns,
+    frame: Frame = ALONE,
 ) -> falcon.asgi.App[Any, Any]:
     """The whole public API over `commands`; serve it with `kokiris.http.app.asgi(app)`.
 
@@ -80,10 +82,7 @@ def make_nomad_app(
     app = make_app()
     for add in (_jobs, _allocations, _nodes, _discovery, _acl, _servers, _absent):
         add(app, context)
-    app.add_route("/", Home())
-    page = Page(context, Sessions())
-    app.add_route("/ui", Home())
-    app.add_route("/ui/{path:path}", page)
+    add_pages(app, context, frame)
     return app
 
 

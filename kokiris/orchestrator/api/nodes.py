@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kokiris.kernel.errors import BadInput, NotFound, NotSupported
+from kokiris.kernel.errors import BadInput, Forbidden, NotFound, NotSupported
+from kokiris.kernel.names import PLATFORM
 from kokiris.orchestrator.api.alloc_lists import full
 from kokiris.orchestrator.api.call import Call
 from kokiris.orchestrator.api.jobs import jobs_where
@@ -121,8 +122,16 @@ async def set_eligibility(call: Call) -> NodeUpdateResponse:
 
 
 async def purge_node(call: Call) -> NodeUpdateResponse:
-    """POST or PUT /v1/node/:id/purge."""
-    return _updated(call, await call.context.commands.purge_node(found_node(call).ID))
+    """POST or PUT /v1/node/:id/purge. The operator alone forgets a node that is alive and runs the platform's jobs."""
+    node = found_node(call)
+    allocs = call.context.state.allocs_of_node(node.ID)
+    used = any(alloc.Namespace == PLATFORM and not alloc.terminal() for alloc in allocs)
+    if used and node.Status == "ready" and not (call.principal is not None and call.principal.is_operator):
+        raise Forbidden(
+            f'Permission denied: node "{node.Name}" is ready and runs the add-ons of the infra',
+            next_step="Stop it first: `kokiris down` on the node.",
+        )
+    return _updated(call, await call.context.commands.purge_node(node.ID))
 
 
 # ---- pools ---------------------------------------------------------------------------------------------------------

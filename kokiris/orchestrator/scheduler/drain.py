@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from kokiris.kernel.clock import parse_rfc3339_ns, rfc3339
+from kokiris.kernel.names import PLATFORM
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.node import DrainMetadata, DrainStrategySpec, Node
@@ -40,14 +41,15 @@ def drain_node(
     now_ns: int,
 ) -> DrainDecision:
     """Service allocations leave at `migrate.max_parallel` per group, as their replacements become healthy; what
-    does not serve leaves at once. Batch ones may finish until the deadline. System ones leave last, or never.
+    does not serve leaves at once. Batch ones may finish until the deadline. System ones leave last, or never. The
+    platform's own stay: their data are on this node, and a tenant's drain must not stop them.
 
     `allocs`: those of the node, `job_of`: the version each runs. A node that does not drain: nothing to do.
     """
     strategy = node.DrainStrategy
     if strategy is None:
         return DrainDecision()
-    waiting = [alloc for alloc in allocs if not alloc.client_terminal()]
+    waiting = [alloc for alloc in allocs if not alloc.client_terminal() and alloc.Namespace != PLATFORM]
     if strategy.IgnoreSystemJobs:
         waiting = [alloc for alloc in waiting if _type_of(alloc, job_of) not in {"system", "sysbatch"}]
     if not waiting:

@@ -7,19 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import falcon.asgi
-from falcon import uri
 
 import kokiris
-from kokiris.http.app import TEXT_TYPE, asgi, make_app, read_body, send_json
+from kokiris.http.app import TEXT_TYPE, asgi, make_app, send_json
+from kokiris.http.pages import Frame
 from kokiris.http.serve import AsgiApp
+from kokiris.http.signin import SignIn, Verify
 from kokiris.kernel.clock import rfc3339
-from kokiris.kernel.errors import KokirisError, NotFound, Unauthenticated
+from kokiris.kernel.errors import KokirisError, NotFound
 from kokiris.routing.api import page, views
+from kokiris.routing.api.access import PanelAccess
 from kokiris.routing.api.certificates import CertificateShapes
 from kokiris.routing.api.explain import explain
 from kokiris.routing.api.gatedoor import GateSignIn, GateSignOut
 from kokiris.routing.api.listing import page_of
-from kokiris.routing.api.signin import COOKIE, SESSION_S, SignIn, Verify
 from kokiris.routing.certificates import CertificateStore
 from kokiris.routing.edge import EdgeStatus
 from kokiris.routing.gate import DOOR, Gate
@@ -27,7 +28,7 @@ from kokiris.routing.gate import DOOR, Gate
 Shapes = Callable[[], list[dict[str, Any]]]
 
 PAGE_ROWS = 200
-SIGN_IN_LIMIT_BYTES = 8192
+COOKIE = "kokiris_panel"
 
 
 class Panel:
@@ -36,16 +37,16 @@ class Panel:
     def __init__(
         self,
         *,
-        infra: str,
+        frame: Frame,
         entry_points: dict[str, str],
         status: Callable[[], EdgeStatus],
         certificates: CertificateStore,
-        sign_in: SignIn,
+        verify: Verify,
         gate: Gate | None = None,
         gate_verify: Verify | None = None,
     ) -> None:
         """`gate` with `gate_verify`: who may see phpMyAdmin, asked at `/.kokiris/sign-in` of its address."""
-        self.infra = infra
+        self.frame = frame
         self.gate = gate
         self.gate_verify = gate_verify
         self.entry_points = [
@@ -53,7 +54,8 @@ class Panel:
             for name, address in entry_points.items()
         ]
         self.status = status
-        self.sign_in = sign_in
+        sign_in = SignIn(frame, verify, here=page.HERE, title=page.TITLE, cookie=COOKIE, path="/dashboard/")
+        self.access = PanelAccess(sign_in, verify)
         self.started = rfc3339(time.time_ns())
         self._certificates = certificates
         self._shapes = CertificateShapes()
@@ -89,7 +91,7 @@ class Document:
         self._content = content
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        await self._panel.sign_in.require(req)
+        await self._panel.access.require(req)
         send_json(req, resp, self._content(req))
 
 
@@ -102,14 +104,14 @@ class Listing:
         self._items = items
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        await self._panel.sign_in.require(req)
+        await self._panel.access.require(req)
         query = {name: value[0] if isinstance(value, list) else value for name, value in req.params.items()}
         found = page_of(self._items(), query)
         resp.set_header("X-Next-Page", str(found.next_page))
         send_json(req, resp, found.items)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        await self._panel.sign_in.require(req)
+        await self._panel.access.require(req)
         found = next((item for item in self._items() if item["name"] == name), None)
         if found is None:
             raise NotFound(f"{self._kind} not found: {name}")
@@ -117,24 +119,18 @@ class Listing:
 
 
 class Dashboard:
-    """The page, or the form that asks for the token."""
+    """The page, or the way to the form that asks for the token."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        _html(resp)
-        try:
-            await self._panel.sign_in.require(req)
-        except Unauthenticated:
-            resp.text = page.sign_in(self._panel.infra)
-            resp.status = 401
-            return
+        sign_in = self._panel.access.sign_in
+        sign_in.require(req)
         search = req.get_param("search", default="") or ""
         query = {"search": search, "per_page": str(PAGE_ROWS)}
         certificates = self._panel.certificates()
-        resp.text = page.dashboard(
-            self._panel.infra,
+        content = page.dashboard(
             self._panel.overview(),
             page_of(self._panel.routers() + self._panel.routers("tcp") + self._panel.routers("udp"), query).items,
             page_of(self._panel.services(), query).items,
@@ -142,26 +138,7 @@ class Dashboard:
             search=search,
             haproxy_error=self._panel.status().haproxy_error,
         )
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Signs in: the token comes in the body, never in a URL."""
-        body = (await read_body(req, SIGN_IN_LIMIT_BYTES)).decode("utf-8", "replace")
-        secret = uri.parse_query_string(body, keep_blank=True).get("token", "")
-        try:
-            session = await self._panel.sign_in.open(secret.strip() if isinstance(secret, str) else "")
-            problem = "" if session else "This token opens nothing here."
-        except KokirisError as error:
-            session, problem = None, f"{error.message}. {error.next_step}"
-        if session is None:
-            _html(resp)
-            resp.status = 403
-            resp.text = page.sign_in(self._panel.infra, problem)
-            return
-        resp.set_cookie(
-            COOKIE, session, max_age=int(SESSION_S), http_only=True, secure=True, same_site="Strict", path="/"
-        )
-        resp.status = 303
-        resp.location = "/dashboard/"
+        sign_in.send(resp, page.TITLE, content)
 
 
 class Redirect:
@@ -180,10 +157,6 @@ class Ping:
         resp.text = "OK"
 
     on_head = on_get
-
-
-def _html(resp: falcon.asgi.Response) -> None:
-    page.send(resp)
 
 
 def _json_error(resp: falcon.asgi.Response, error: KokirisError) -> None:
@@ -223,12 +196,11 @@ def panel_app(panel: Panel) -> AsgiApp:
     ):
         app.add_route(path, Document(panel, content))
     if panel.gate is not None and panel.gate_verify is not None:
-        app.add_route(f"{DOOR}sign-in", GateSignIn(panel.infra, panel.gate, panel.gate_verify))
-        app.add_route(f"{DOOR}sign-out", GateSignOut(panel.gate))
+        app.add_route(f"{DOOR}sign-in", GateSignIn(panel.frame, panel.gate, panel.gate_verify))
+        app.add_route(f"{DOOR}sign-out", GateSignOut(panel.frame, panel.gate))
     app.add_route("/ping", Ping())
     app.add_route("/", Redirect())
     app.add_route("/dashboard", Redirect())
-    dashboard = Dashboard(panel)
-    app.add_route("/dashboard/", dashboard)
-    app.add_route("/dashboard/sign-in", dashboard)
+    app.add_route("/dashboard/", Dashboard(panel))
+    panel.access.sign_in.add_routes(app)
     return asgi(app)

@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
+import falcon
 import falcon.asgi
-from falcon import uri
 
-from kokiris.http.app import read_body
+from kokiris.http.pages import Frame, Markup
+from kokiris.http.signin import WRONG_TOKEN, Verify, local_target, read_form, set_cookie, token_form
 from kokiris.kernel.errors import KokirisError
-from kokiris.routing.api import page
-from kokiris.routing.api.signin import Verify
-from kokiris.routing.gate import COOKIE, DOOR, SESSION_S, Gate
+from kokiris.routing.gate import COOKIE, DOOR, Gate
 
-LIMIT_BYTES = 8192
+HERE, TITLE = "pma", "Databases"
+ABOUT = "phpMyAdmin opens to people of this infra. It asks for the account of your database next (kokiris db list)."
+
+_LOGGED_OUT = Markup(
+    "<p>You are logged out of the database, and still signed in to the infra.</p>"
+    '<p><a href="/">Back to phpMyAdmin</a></p>'
+)
 
 
 class GateSignIn:
     """`/.kokiris/sign-in`."""
 
-    def __init__(self, infra: str, gate: Gate, verify: Verify) -> None:
-        self._infra = infra
+    def __init__(self, frame: Frame, gate: Gate, verify: Verify) -> None:
+        self._frame = frame
         self._gate = gate
         self._verify = verify
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """The form."""
-        del req
-        self._form(resp, 401)
+        self._form(resp, 401, local_target(req.get_param("to", default="") or "", "/"))
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """The token comes in the body, never in a URL."""
-        body = (await read_body(req, LIMIT_BYTES)).decode("utf-8", "replace")
-        secret = uri.parse_query_string(body, keep_blank=True).get("token", "")
+        form = await read_form(req)
+        secret, to = form.get("token", "").strip(), local_target(form.get("to", ""), "/")
         try:
-            opens = isinstance(secret, str) and bool(secret.strip()) and await self._verify(secret.strip())
+            opens = bool(secret) and await self._verify(secret) is not None
         except KokirisError as error:
-            self._form(resp, 503, f"{error.message}. {error.next_step}")
+            self._form(resp, 503, to, f"{error.message}. {error.next_step}")
             return
         if not opens:
-            self._form(resp, 403, "This token opens nothing here.")
+            self._form(resp, 403, to, WRONG_TOKEN)
             return
-        resp.set_cookie(
-            COOKIE, await self._gate.open(), max_age=SESSION_S, http_only=True, secure=True, same_site="Lax", path="/"
-        )
-        resp.status = 303
-        resp.location = "/"
+        set_cookie(resp, COOKIE, await self._gate.open())
+        resp.status = falcon.HTTP_303
+        resp.set_header("Location", to)
 
-    def _form(self, resp: falcon.asgi.Response, status: int, problem: str = "") -> None:
-        page.send(resp, page.gate_sign_in(self._infra, f"{DOOR}sign-in", problem))
+    def _form(self, resp: falcon.asgi.Response, status: int, to: str, problem: str = "") -> None:
+        form = token_form(self._frame.infra, f"{DOOR}sign-in", to, problem=problem, about=ABOUT)
+        self._frame.send(resp, HERE, TITLE, form)
         resp.status = status
 
 
 class GateSignOut:
     """`/.kokiris/sign-out`."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, frame: Frame, gate: Gate) -> None:
+        self._frame = frame
         self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """phpMyAdmin leads here when somebody has logged out of it."""
+        del req
+        self._frame.send(resp, HERE, TITLE, _LOGGED_OUT, sign_out=f"{DOOR}sign-out")
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Ends the session for HAProxy too."""
         await self._gate.close((req.cookies or {}).get(COOKIE, ""))
         resp.unset_cookie(COOKIE, path="/")
-        resp.status = 303
-        resp.location = f"{DOOR}sign-in"
+        resp.status = falcon.HTTP_303
+        resp.set_header("Location", f"{DOOR}sign-in")

@@ -182,6 +182,7 @@ def _gate(config: StaticConfig, files: HaproxyFiles, port_suffix: str) -> str:
   http-request set-var(txn.left) req.cook({COOKIE}),sha2(256),hex,lower,map_str_int({files.gate},0),sub(txn.now) if maybe_gated gated
   acl signed_in var(txn.left) -m int gt 0
   http-request redirect location https://{host}{port_suffix}%[pathq] code 308 if maybe_gated gated !{{ ssl_fc }}
+  http-request redirect location {DOOR}sign-in?to=%[pathq,url_enc] code 303 if maybe_gated gated !at_door !signed_in METH_GET
   http-request redirect location {DOOR}sign-in code 303 if maybe_gated gated !at_door !signed_in
   http-request allow if maybe_gated gated at_door
 """  # noqa: E501 - directives of HAProxy are lines

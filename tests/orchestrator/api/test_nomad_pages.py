@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import aiohttp
 
-from kokiris.orchestrator.api.pages import SESSION_S, Sessions
-
 
 async def sign_in(session: aiohttp.ClientSession, base: str, token: str) -> aiohttp.ClientResponse:
-    return await session.post(f"{base}/ui/", data={"token": token}, allow_redirects=False)
+    return await session.post(f"{base}/ui/sign-in", data={"token": token}, allow_redirects=False)
 
 
 async def test_the_root_leads_to_the_page(api):
@@ -34,7 +32,7 @@ async def test_signing_in_shows_jobs_and_no_secret(api, recorder, make_job, make
     assert (answer.status, answer.headers["Location"]) == (303, "/ui/")
     cookie = answer.headers["Set-Cookie"]
     assert token not in cookie
-    for word in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/ui"):
+    for word in ("HttpOnly", "Secure", "SameSite=Lax"):
         assert word in cookie
     value = cookie.split(";")[0]
     async with api.session.get(api.base + "/ui/", headers={"Cookie": value}) as page:
@@ -46,9 +44,7 @@ async def test_signing_in_shows_jobs_and_no_secret(api, recorder, make_job, make
     # the page's session opens no API
     status, _, _ = await api.get("/v1/jobs", headers={"X-Nomad-Token": "", "Cookie": value})
     assert status == 403
-    async with api.session.post(
-        api.base + "/ui/", data={"action": "sign-out"}, headers={"Cookie": value}, allow_redirects=False
-    ) as out:
+    async with api.session.post(api.base + "/ui/sign-out", headers={"Cookie": value}, allow_redirects=False) as out:
         assert out.status == 303
     async with api.session.get(api.base + "/ui/", headers={"Cookie": value}) as page:
         assert "Sign in" in await page.text()
@@ -63,11 +59,8 @@ async def test_a_wrong_token_is_refused_and_not_repeated(api):
     assert "Set-Cookie" not in answer.headers
 
 
-def test_sessions_end():
-    now = [0.0]
-    sessions = Sessions(lambda: now[0])
-    one = sessions.open()
-    assert sessions.is_open(one)
-    assert not sessions.is_open("other")
-    now[0] = SESSION_S + 1
-    assert not sessions.is_open(one)
+async def test_addresses_of_nomads_own_pages_lead_to_this_one(api, token):
+    cookie = (await sign_in(api.session, api.base, token)).headers["Set-Cookie"].split(";")[0]
+    for path in ("/ui/jobs/web@default", "/ui/allocations/x", "/ui/<b>"):
+        async with api.session.get(api.base + path, headers={"Cookie": cookie}, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/ui/")

@@ -194,7 +194,8 @@ FORBIDDEN: list[tuple[str, str, Any]] = [
     ("DELETE", "/v1/var/a/b?namespace={ns}", None),
 ]
 NOTHING_OF_NAMESPACES = {
-    "/", "/ui", "/ui/{path:path}", "/v1/jobs/parse", "/v1/nodes", "/v1/node/pools", "/v1/node/pool/{name}",
+    "/", "/ui", "/ui/{path:path}", "/ui/sign-in", "/ui/sign-out", "/v1/jobs/parse", "/v1/nodes", "/v1/node/pools",
+    "/v1/node/pool/{name}",
     "/v1/node/pool/{name}/nodes", "/v1/node/{node_id}", "/v1/node/{node_id}/evaluate", "/v1/node/{node_id}/drain",
     "/v1/node/{node_id}/eligibility", "/v1/node/{node_id}/purge", "/v1/client/stats", "/v1/client/gc",
     "/v1/client/metadata", "/v1/client/identity", "/v1/client/identity/renew", "/v1/deployment/unblock/{deployment_id}",
@@ -352,9 +353,16 @@ async def test_exec_into_it_is_refused_as_into_nothing(world: World) -> None:
     assert "Unknown allocation" in said
 
 
+async def test_a_tenant_does_not_forget_the_node_it_runs_on(world: World) -> None:
+    path = f"/v1/node/{world.real['node']}/purge"
+    status, said = await world.ask(TENANT, "PUT", path)
+    assert (status, "runs the add-ons" in said) == (403, True)
+    assert (await world.ask(OPERATOR, "PUT", path))[0] == 200
+
+
 async def test_the_page_leaves_it_out(world: World) -> None:
     url = f"{world.base}/ui/"
-    async with world.session.post(url, data={"token": TENANT}, allow_redirects=False) as answer:
+    async with world.session.post(f"{url}sign-in", data={"token": TENANT}, allow_redirects=False) as answer:
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
     async with world.session.get(url, headers={"Cookie": cookie}) as answer:
         page = await answer.text()

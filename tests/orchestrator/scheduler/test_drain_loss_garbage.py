@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kokiris.orchestrator.model.evaluation import Evaluation
 from kokiris.orchestrator.model.policy import MigrateStrategy
 from kokiris.orchestrator.scheduler.drain import drain_node, drained, draining
 from kokiris.orchestrator.scheduler.garbage import FORCED, collect
@@ -64,6 +65,22 @@ def test_service_allocations_leave_one_by_one_as_replacements_become_healthy(box
     node = world.state.nodes[node_id]
     assert (node.Drain, node.DrainStrategy, node.SchedulingEligibility) == (False, None, "ineligible")
     assert look(world, node_id).migrate == []
+
+
+def test_the_platforms_own_stay(box, world):
+    fill(box, world, service=1)
+    world.register(box.job(box.group(count=1), ID="mariadb", Namespace="platform"))
+    fields = {"Namespace": "platform", "JobID": "mariadb", "Type": "service", "TriggeredBy": "job-register"}
+    world.evaluate(Evaluation(ID="e", **fields))
+    (ours,) = world.state.allocs_of_job("platform", "mariadb")
+    node_id = start(box, world, deadline=-1)
+    (moved,) = look(world, node_id).migrate
+    assert world.state.allocs[moved].JobID == "service"
+    world.migrate(world.state.allocs[moved])
+    world.evaluate(trigger="node-drain", job_id="service")
+    world.workers()
+    assert look(world, node_id).done
+    assert world.state.allocs[ours.ID].DesiredStatus == "run"
 
 
 def test_batch_may_finish_and_system_leaves_last(box, world):
