@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from tests.scenarios.infra import Infra, run, site_image, until
+from kokiris.access.exports import parse_exports
+from tests.scenarios.infra import KOKIRIS, Infra, run, site_image, until
 
 USER = """
 job "@JOB@" {
@@ -22,9 +26,9 @@ job "@JOB@" {
     task "t" {
       driver = "docker"
       config {
-        image   = "@IMAGE@"
-        command = "/bin/sh"
-        args    = ["-c", "sleep 3600"]
+        image      = "@IMAGE@"
+        entrypoint = [@SHELL@, "-c"]
+        args       = ["exec @SLEEP@ 3600"]
       }
       template {
         data        = <<-EOT
@@ -38,7 +42,7 @@ job "@JOB@" {
       }
       resources {
         cpu    = 20
-        memory = 16
+        memory = 32
       }
     }
   }
@@ -66,17 +70,32 @@ def password(infra: Infra) -> str:
     return infra.kokiris("var", "get", "-item", "password", "kokiris/db/shop").stdout.strip()
 
 
+def user_job(job: str, image: str, *, through: str, sleep: str) -> str:
+    """A job that uses database shop and does nothing; its image's own shell and sleep."""
+    given = {"JOB": job, "IMAGE": image, "DATABASE": "shop", "SHELL": through, "SLEEP": sleep}
+    text = USER
+    for name, value in given.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
 def mariadb_container() -> str:
     shown = run(["docker", "ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]).stdout
     return next(line.split()[0] for line in shown.splitlines() if " mariadb-" in line)
 
 
+def client(infra: Infra) -> list[str]:
+    """The command of MariaDB's own client, by TCP. Raises AssertionError when no instance is healthy."""
+    found = infra.instances("mariadb")
+    assert found, "no healthy instance of mariadb"
+    address, port = next(iter(found))
+    return ["mariadb", "--no-defaults", f"--host={address}", f"--port={port}", "--user=shop", "--batch", "-N", "shop"]
+
+
 def sql(infra: Infra, statements: str) -> str:
     """As the database's account, by TCP."""
-    address, port = next(iter(infra.instances("mariadb")))
     done = subprocess.run(
-        ["mariadb", "--no-defaults", f"--host={address}", f"--port={port}", "--user=shop", "--batch", "-N", "shop"],
-        input=statements, env={"MYSQL_PWD": password(infra), "PATH": "/usr/bin:/bin"},
+        client(infra), input=statements, env={"MYSQL_PWD": password(infra), "PATH": "/usr/bin:/bin"},
         text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -84,7 +103,7 @@ def sql(infra: Infra, statements: str) -> str:
 
 
 def test_a_job_gets_the_account_of_the_database_it_names(shop: Infra, job: str) -> None:
-    text = USER.replace("@JOB@", job).replace("@IMAGE@", site_image()).replace("@DATABASE@", "shop")
+    text = user_job(job, site_image(), through='"/bin/busybox", "sh"', sleep="/bin/busybox sleep")
     shop.run_job(text)
     seen = shop.kokiris("alloc", "exec", "-job", job, "/bin/busybox", "cat", "/secrets/db.env").stdout
     assert f"DB_PASSWORD={password(shop)}" in seen
@@ -142,7 +161,18 @@ def browser(tmp_path: Any) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None:
+def notes_as_a_job_reads_them(infra: Infra, job: str) -> str:
+    """From a tenant's container, with the account that its job was given; the image is one that has the client."""
+    image = run(["docker", "inspect", "-f", "{{.Config.Image}}", mariadb_container()]).stdout.strip()
+    infra.run_job(user_job(job, image, through='"/bin/sh"', sleep="sleep"))
+    read = (
+        'MYSQL_PWD=$DB_PASSWORD exec mariadb --no-defaults -h "${DB_ADDRESS%:*}" -P "${DB_ADDRESS#*:}" -u "$DB_USER" '
+        'shop -N -e "SELECT * FROM notes"'
+    )
+    return infra.kokiris("alloc", "exec", "-job", job, "/bin/sh", "-c", read).stdout
+
+
+def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: str) -> None:
     """Sign in to the infra, log in with the account, create a table, insert a row, log out of both."""
     deep = f"https://{shop.config.addresses.pma}/index.php?route=/database/structure&db=shop"
     browser.get(deep)
@@ -182,6 +212,7 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None
     browser.find_element(By.CSS_SELECTOR, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
     browser.find_element(By.ID, "buttonYes").click()
     until(lambda: "from the browser" in sql(shop, "SELECT * FROM notes;"), "the row is there")
+    assert notes_as_a_job_reads_them(shop, job) == "from the browser\n"
     browser.execute_script("document.querySelector('a[href*=logout]').click()")
     until(lambda: "/.kokiris/sign-out" in browser.current_url, "logging out leads to the infra's own sign-out")
     assert "pmaAuth-1_https" not in {one["name"] for one in browser.get_cookies()}
@@ -192,18 +223,77 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome) -> None
     sql(shop, "DROP TABLE notes;")
 
 
-def test_kill_9_of_mariadb_loses_no_committed_row(shop: Infra) -> None:
-    sql(shop, "CREATE TABLE k (n INT PRIMARY KEY); INSERT INTO k VALUES (1), (2);")
+class Writer(threading.Thread):
+    """Inserts 1, 2, 3… into table k, each in a commit of its own, until it is told to stop. `kept`: those that MariaDB
+    has acknowledged. When the connection breaks it opens another and goes on with the next number."""
+
+    def __init__(self, infra: Infra) -> None:
+        super().__init__()
+        self._infra = infra
+        self._environment = {"MYSQL_PWD": password(infra), "PATH": "/usr/bin:/bin"}
+        self._next = 1
+        self.kept: list[int] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            with contextlib.suppress(AssertionError, BrokenPipeError):
+                self._one_connection()
+
+    def _one_connection(self) -> None:
+        with subprocess.Popen(
+            [*client(self._infra), "--unbuffered"], env=self._environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            while not self.stop.is_set():
+                number, self._next = self._next, self._next + 1
+                process.stdin.write(f"INSERT INTO k VALUES ({number}); SELECT {number};\n")  # noqa: S608 - a number
+                process.stdin.flush()
+                if process.stdout.readline().strip() != str(number):
+                    process.kill()
+                    return
+                self.kept.append(number)
+
+
+@pytest.fixture
+def writer(shop: Infra) -> Iterator[Writer]:
+    """One that is at work."""
+    sql(shop, "CREATE TABLE k (n INT PRIMARY KEY);")
+    writing = Writer(shop)
+    writing.start()
+    until(lambda: len(writing.kept) > 20, "rows are written")
+    yield writing
+    writing.stop.set()
+    writing.join()
+    until(lambda: sql(shop, "DROP TABLE k; SELECT 1;"), "the table is gone")
+
+
+def test_kill_9_of_mariadb_under_writes_loses_no_committed_row(shop: Infra, writer: Writer) -> None:
     run(["docker", "kill", "--signal=KILL", mariadb_container()])
+    goes_on(shop, writer)
 
-    def back() -> bool:
-        try:
-            return sql(shop, "SELECT COUNT(*) FROM k;").strip() == "2"
-        except (AssertionError, StopIteration):
-            return False
 
-    until(back, "MariaDB is back with its rows")
-    sql(shop, "DROP TABLE k;")
+def test_an_update_of_mariadbs_job_under_writes_loses_no_committed_row(shop: Infra, writer: Writer) -> None:
+    before = mariadb_container()
+    operator = parse_exports(shop.layout.operator_file)
+    job = msgspec.json.decode(
+        run([KOKIRIS, "job", "inspect", "-namespace", "platform", "mariadb"], env=operator).stdout
+    )
+    job["Job"]["TaskGroups"][0]["Tasks"][0]["Resources"]["CPU"] += 1
+    run([KOKIRIS, "job", "run", "-json", "-"], env=operator, stdin=msgspec.json.encode(job).decode())
+    assert mariadb_container() != before, "it is another container"
+    goes_on(shop, writer)
+
+
+def goes_on(infra: Infra, writer: Writer) -> None:
+    """Rows are written again, and all that were acknowledged are there."""
+    seen = len(writer.kept)
+    until(lambda: len(writer.kept) > seen + 20, "rows are written again")
+    writer.stop.set()
+    writer.join()
+    assert set(writer.kept) <= {int(line) for line in sql(infra, "SELECT n FROM k;").split()}
 
 
 def test_data_survive_down_and_up(shop: Infra) -> None:
