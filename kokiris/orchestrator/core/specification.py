@@ -8,7 +8,7 @@ import msgspec
 
 from kokiris.kernel.errors import BadInput
 from kokiris.orchestrator.core.refusal import Refused
-from kokiris.orchestrator.model.job import Job, TaskGroup
+from kokiris.orchestrator.model.job import Job, TaskGroup, as_written
 
 TRACKED_VERSIONS = 6
 """How many versions of a job are kept; tagged ones and those that run are kept besides."""
@@ -16,23 +16,7 @@ TRACKED_VERSIONS = 6
 
 def same_specification(one: Job, other: Job) -> bool:
     """Whether both ask for the same thing, whatever their version, times and indexes."""
-    return _bare(one) == _bare(other)
-
-
-def _bare(job: Job) -> Job:
-    return msgspec.structs.replace(
-        job,
-        Status="",
-        StatusDescription="",
-        Stable=False,
-        Version=0,
-        SubmitTime=0,
-        CreateIndex=0,
-        ModifyIndex=0,
-        JobModifyIndex=0,
-        VersionTag=None,
-        NomadTokenID="",
-    )
+    return as_written(one) == as_written(other)
 
 
 def next_version(job: Job, known: Collection[int], now_ns: int) -> Job:

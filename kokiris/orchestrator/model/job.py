@@ -138,3 +138,20 @@ class Job(msgspec.Struct, kw_only=True):
     ModifyIndex: int = 0
     JobModifyIndex: int = 0
     VersionTag: JobVersionTag | None = None
+
+
+def as_written(job: Job) -> Job:
+    """What its author asks for: without the version, times, indexes and marks that servers add."""
+    return msgspec.structs.replace(
+        job,
+        Status="",
+        StatusDescription="",
+        Stable=False,
+        Version=0,
+        SubmitTime=0,
+        CreateIndex=0,
+        ModifyIndex=0,
+        JobModifyIndex=0,
+        VersionTag=None,
+        NomadTokenID="",
+    )

@@ -8,7 +8,7 @@ import msgspec
 
 from kokiris.logs.collect.events.entry import EventEntry, plural
 from kokiris.logs.model import Document
-from kokiris.orchestrator.model.job import Job
+from kokiris.orchestrator.model.job import Job, as_written
 
 
 def of_versions(versions: Sequence[Job], after_index: int) -> list[EventEntry]:
@@ -57,20 +57,8 @@ def _counts(job: Job) -> dict[str, int]:
 
 def _without_counts(job: Job) -> Job:
     """What the job asks for, but for how many."""
-    return msgspec.structs.replace(
-        job,
-        Status="",
-        StatusDescription="",
-        Stable=False,
-        Version=0,
-        SubmitTime=0,
-        CreateIndex=0,
-        ModifyIndex=0,
-        JobModifyIndex=0,
-        VersionTag=None,
-        NomadTokenID="",
-        TaskGroups=[msgspec.structs.replace(group, Count=0) for group in job.TaskGroups or ()],
-    )
+    groups = [msgspec.structs.replace(group, Count=0) for group in job.TaskGroups or ()]
+    return msgspec.structs.replace(as_written(job), TaskGroups=groups)
 
 
 def removed(namespace: str, job_id: str, create_index: int, time_ns: int) -> EventEntry:
