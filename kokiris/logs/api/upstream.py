@@ -12,9 +12,10 @@ import msgspec
 
 from kokiris.kernel.errors import BadInput, Unavailable
 from kokiris.logs.api.call import Call, EsError
+from kokiris.logs.api.passing import what_to_pass
 from kokiris.logs.query import tree
 from kokiris.logs.query.dsl import Context
-from kokiris.logs.query.to_dsl import to_dsl, without_kql
+from kokiris.logs.query.to_dsl import to_dsl
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
 _PASSED = ("Content-Type", "Accept")
@@ -32,7 +33,7 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
 
     async def pass_on(self, call: Call, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Only for management tokens: what a lesser one may see is not told apart over there. KQL is translated.
+        """Only for management tokens, and narrowed to what they may see. KQL is translated.
         Raises EsError, QueryError, Unavailable."""
         if not call.principal.is_management and call.principal.kind != "node":
             raise EsError(403, "security_exception", "this log search is open to the management token only")
@@ -41,12 +42,11 @@ class Upstream:
                 f"logs.elasticsearch_url {self._url} leads back to this log search: name the one that keeps the entries"
             )
             raise EsError(508, "illegal_state_exception", reason)
-        body = call.body
-        if body and call.path.endswith(("/_search", "/_count")):
-            body = msgspec.json.encode(without_kql(call.json(), Context(time.time_ns() // 1000)))
+        query, body = what_to_pass(call, Context(time.time_ns() // 1000))
         headers = {name: value for name in _PASSED if (value := req.get_header(name))}
-        query = f"?{req.query_string}" if req.query_string else ""
-        status, content_type, raw = await self._send(call.method, call.path + query, body, headers)
+        status, content_type, raw = await self._send(
+            call.method, f"{call.path}?{query}" if query else call.path, body, headers
+        )
         resp.status, resp.content_type, resp.data = status, content_type, raw
         resp.set_header("X-Elastic-Product", "Elasticsearch")
 
