@@ -149,7 +149,7 @@ async def test_a_refusal_is_seen_everywhere(server: LogServer) -> None:
     async with server.session.post(f"{server.url}/sign-in", data={"token": TOKEN}, allow_redirects=False) as signed:
         cookie = f"kokiris_logs={signed.cookies['kokiris_logs'].value}"
     async with server.session.get(f"{server.url}/", headers={"Accept": "text/html", "Cookie": cookie}) as page:
-        assert '<p class="critical">disk almost full' in await page.text()
+        assert 'role="alert">disk almost full' in await page.text()
     server.index.limits = GUARD_OFF
     _, health, _ = await server.call("GET", "/_cluster/health")
     assert (health["status"], log_search_status(200, json.dumps(health).encode())) == ("green", "answers")

@@ -14,6 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 from kokiris.access.exports import parse_exports
@@ -172,6 +173,18 @@ def notes_as_a_job_reads_them(infra: Infra, job: str) -> str:
     return infra.kokiris("alloc", "exec", "-job", job, "/bin/sh", "-c", read).stdout
 
 
+def page_with(browser: webdriver.Chrome, url: str, selector: str) -> WebElement:
+    """An element of a page; asked for again as its 503 says, should MariaDB be away just then."""
+
+    def found() -> list[WebElement]:
+        browser.get(url)
+        elements = browser.find_elements(By.CSS_SELECTOR, selector)
+        assert elements, browser.find_element(By.TAG_NAME, "body").text
+        return elements
+
+    return until(found, f"{selector} in {url}")[0]
+
+
 def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: str) -> None:
     """Sign in to the infra, log in with the account, create a table, insert a row, log out of both."""
     deep = f"https://{shop.config.addresses.pma}/index.php?route=/database/structure&db=shop"
@@ -196,8 +209,7 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: st
         assert cookie["httpOnly"], cookie
         assert cookie["sameSite"] in {"Lax", "Strict"}, cookie
 
-    browser.get(f"https://{shop.config.addresses.pma}/index.php?route=/database/structure&db=shop")
-    browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[name=table]").send_keys("notes")
+    page_with(browser, deep, "#createTableMinimalForm input[name=table]").send_keys("notes")
     fields = browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[name=num_fields]")
     fields.clear()
     fields.send_keys("1")
@@ -208,8 +220,8 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: st
     browser.find_element(By.NAME, "do_save_data").click()
     until(lambda: "notes" in sql(shop, "SHOW TABLES;"), "the table is there")
 
-    browser.get(f"https://{shop.config.addresses.pma}/index.php?route=/table/change&db=shop&table=notes")
-    browser.find_element(By.CSS_SELECTOR, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
+    change = f"https://{shop.config.addresses.pma}/index.php?route=/table/change&db=shop&table=notes"
+    page_with(browser, change, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
     browser.find_element(By.ID, "buttonYes").click()
     until(lambda: "from the browser" in sql(shop, "SELECT * FROM notes;"), "the row is there")
     assert notes_as_a_job_reads_them(shop, job) == "from the browser\n"
