@@ -154,10 +154,18 @@ async def test_pushes_pulls_and_collections_at_once(bed: Bed) -> None:
         for _ in range(6):
             await collect(bed, GraceSeconds=2)
 
+    async def push(image: str) -> str:
+        """On a busy machine a push may outlast the grace: then it is refused, and whole when it is sent again."""
+        for _ in range(10):
+            done = await bed.docker("push", image, config="alice")
+            if done.code == 0:
+                return ""
+        return str(done.text)
+
     endless = asyncio.create_task(collecting())
-    pushed = await asyncio.gather(*(bed.docker("push", image, config="alice") for image in images))
+    refused = await asyncio.gather(*(push(image) for image in images))
     await endless
-    assert [one.code for one in pushed] == [0] * 4, [one.text for one in pushed]
+    assert refused == [""] * 4
     for number in range(4):
         assert await whole(bed, f"busy/app{number}", "1")
 
