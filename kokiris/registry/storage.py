@@ -175,9 +175,10 @@ def _read_repository(folder: Path, name: str) -> Repository:
             found.tags[tag.name] = link.read_text().strip()
             found.tagged_at[tag.name] = link.stat().st_mtime
     for upload in _folders(folder / "_uploads"):
-        times = [upload.stat().st_mtime, *(one.stat().st_mtime for one in _files(upload))]
-        found.uploads[upload.name] = max(times)
-        found.upload_bytes[upload.name] = read_size_bytes(upload)
+        with contextlib.suppress(FileNotFoundError):  # it has just ended: nothing of it is left to collect
+            times = [upload.stat().st_mtime, *(one.stat().st_mtime for one in _files(upload))]
+            found.uploads[upload.name] = max(times)
+            found.upload_bytes[upload.name] = read_size_bytes(upload)
     return found
 
 
