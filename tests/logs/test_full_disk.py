@@ -21,6 +21,7 @@ from kokiris.logs.query import tree
 from kokiris.logs.search.hits import find
 from kokiris.logs.search.request import SearchRequest
 from tests.engines.logs import TOKEN, LogServer
+from tests.logs.killed import copy_as_killed
 
 DEADLINE_S = 60.0
 GUARD_OFF = Limits(min_free_bytes=1, min_free_share=0.0)
@@ -74,7 +75,7 @@ def test_a_disk_that_is_full_keeps_what_was_acknowledged(small_disk: Path) -> No
         index.take(some(1000))
     assert numbers(index) == Counter(range(20))
     copy = small_disk.parent / "copy"
-    subprocess.run(["cp", "-r", str(small_disk / "index"), str(copy)], check=True)
+    copy_as_killed(small_disk / "index", copy)
     filler.unlink()
     until(lambda: not index.waiting(), "entries are not indexed once there is room")
     until(lambda: not index.warning(), "the warning stays")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from kokiris.logs.query import tree
 from kokiris.logs.search.hits import find
 from kokiris.logs.search.request import SearchRequest
 from kokiris.logs.times import DAY_US, day_of, iso
+from tests.logs.killed import copy_as_killed
 
 
 def now_us() -> int:
@@ -79,7 +81,7 @@ def test_a_torn_journal_line_is_dropped(tmp_path: Path) -> None:
     with journal.open("ab") as file:
         file.write(b'[99,1,"",{"message":"cut of')
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", str(tmp_path / "index"), str(copy)], check=True)
+    copy_as_killed(tmp_path / "index", copy)
     again = LogIndex(copy, Limits(min_free_bytes=1))
     again.start()
     assert [one["message"] for one in sources(again)] == ["whole"]
@@ -134,7 +136,7 @@ def test_expired_days_are_removed(index: LogIndex, tmp_path: Path) -> None:
     (today,) = index.days()
     old = tmp_path / "index" / "days" / day_of(now_us() - 5 * DAY_US)
     index.stop()
-    subprocess.run(["cp", "-r", str(today.folder), str(old)], check=True)
+    shutil.copytree(today.folder, old)
     again = LogIndex(tmp_path / "index", Limits(days=3, min_free_bytes=1), commit_every_s=0.05)
     again.start()
     deadline = time.monotonic() + 30
