@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import itertools
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from kokiris.logs.model import ACCESS_RING_BYTES
 from kokiris.routing.haproxy.config import NOT_FOUND_TEXT
 from kokiris.routing.haproxy.driver import HaproxyDriver
 from kokiris.routing.haproxy.files import HaproxyFiles
+from kokiris.routing.haproxy.live import worker_of
 from kokiris.routing.haproxy.ring import RingReader
-from kokiris.routing.haproxy.runtime import HaproxyAway
+from kokiris.routing.haproxy.runtime import HaproxyAway, ask_master
 from tests.routing.peers import Node
 
 pytestmark = pytest.mark.engine
@@ -114,10 +116,11 @@ async def vip(node: Node, instance: Any, wait_for: WaitFor) -> AsyncIterator[Vip
 
     async def connected() -> bool:
         with contextlib.suppress(HaproxyAway):
-            return bool((await driver.live()).slots)
+            master = await ask_master(HaproxyFiles.of(node.layout).master_socket, "show proc")
+            return bool((await driver.live()).slots) and worker_of(master) > 0
         return False
 
-    await wait_for(connected, "HAProxy's socket")
+    await wait_for(connected, "HAProxy's sockets")
     one = Vip(node, driver, {0: {"one": f"127.0.0.1:{web.port}"}})
     await driver.apply(one.servers, MAPS)
     yield one
@@ -183,3 +186,31 @@ async def test_a_stopping_haproxy_is_not_held_up_and_the_next_one_is_read(vip: V
             await vip.ask_times(50)
             await wait_for(lambda: kept.once(vip.asked), "one line a request")
             vip.node.kill_haproxy()
+
+
+async def test_a_haproxy_whose_configuration_has_no_ring_is_reloaded(vip: Vip, wait_for: WaitFor) -> None:
+    files = HaproxyFiles.of(vip.node.layout)
+    text = files.config.read_text()
+    files.config.write_text(re.sub(r"(?m)^ring (.*\n)+?$|^ *log ring@.*\n", "", text))
+    await ask_master(files.master_socket, "reload")
+
+    async def outdated() -> bool:
+        with contextlib.suppress(HaproxyAway):
+            await vip.driver.close()  # an open connection stays with the old worker
+            return (await vip.driver.live()).outdated
+        return False
+
+    await wait_for(outdated, "an older version runs")
+    files.config.write_text(text)
+
+    async def reloaded() -> bool:
+        with contextlib.suppress(HaproxyAway):  # the master is back some time after its new worker
+            await vip.driver.apply(vip.servers, MAPS)
+            return not (await vip.driver.live()).outdated
+        return False
+
+    await wait_for(reloaded, "HAProxy is reloaded")
+    kept = Kept()
+    async with log_search(vip.node, kept):
+        await vip.ask_times(1)
+        await wait_for(lambda: kept.once(vip.asked), "one line a request")
