@@ -111,7 +111,7 @@ WaitFor = Callable[[Callable[[], Any], str], Awaitable[Any]]
 @pytest.fixture
 async def vip(node: Node, instance: Any, wait_for: WaitFor) -> AsyncIterator[Vip]:
     web = await instance("one")
-    node.start_haproxy(slots=1)
+    node.start_haproxy()
     driver = HaproxyDriver(HaproxyFiles.of(node.layout))
 
     async def connected() -> bool:
@@ -182,7 +182,7 @@ async def test_a_stopping_haproxy_is_not_held_up_and_the_next_one_is_read(vip: V
         await wait_for(lambda: vip.node.haproxy.poll() is not None, "HAProxy ends")  # type: ignore[union-attr] # above
         await wait_for(lambda: kept.once(vip.asked), "one line a request")
         for _ in range(2):
-            vip.node.start_haproxy(slots=1)
+            vip.node.start_haproxy()
             await vip.ask_times(50)
             await wait_for(lambda: kept.once(vip.asked), "one line a request")
             vip.node.kill_haproxy()
