@@ -144,7 +144,7 @@ class HaproxyDriver:
             self._written[path] = data
 
     async def _reload(self, pool: int) -> Live:
-        """Lets a new worker take over with `pool` slots; open requests end on the old one. At most once in RELOAD_INTERVAL_S."""
+        """Lets a new worker take over with `pool` slots; open requests end on the old one. Once in two seconds."""
         await self.check()
         await asyncio.sleep(max(0.0, self._reloaded_at + RELOAD_INTERVAL_S - time.monotonic()))
         self._reloaded_at = time.monotonic()
