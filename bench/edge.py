@@ -96,15 +96,26 @@ while True:
 """
 _LOG_SEARCH = """
 import asyncio, pathlib, sys
-from kokiris.logs.collect.access_socket import AccessSocket
+from kokiris.infra.config import Layout
+from kokiris.logs.collect.access_collector import AccessCollector
 from kokiris.logs.collect.access_targets import AccessTargets
+from kokiris.routing.haproxy.files import HaproxyFiles
+from kokiris.routing.haproxy.ring import RingReader
 class Index:
     async def ship(self, shipments): pass
-path = pathlib.Path(sys.argv[1])
-targets = AccessTargets(path.parent.parent / "haproxy" / "edge.json", lambda alloc: None)
-asyncio.run(AccessSocket(path, infra="rec1", node="n1", shipper=Index(), targets=targets).run())
+async def run():
+    layout = Layout(pathlib.Path(sys.argv[1]))
+    targets = AccessTargets(layout.haproxy / "edge.json", lambda alloc: None)
+    collector = AccessCollector(infra="rec1", node="n1", shipper=Index(), targets=targets)
+    reader = RingReader(HaproxyFiles.of(layout), collector.take)
+    task = asyncio.create_task(reader.run())
+    while not reader.followed:
+        await asyncio.sleep(0.01)
+    print("reading", flush=True)
+    await task
+asyncio.run(run())
 """
-"""The receiving side of the log search: lines are read and understood, not indexed."""
+"""The log search's side: lines are read and understood, not indexed."""
 
 
 async def run(report: Report) -> None:
@@ -134,11 +145,23 @@ def _haproxy(folder: Path, name: str, text: str) -> contextlib.AbstractContextMa
 
 
 @contextlib.contextmanager
-def _reader(script: str, socket: Path) -> Iterator[None]:
-    with _process([sys.executable, "-c", script, str(socket)]):
+def _syslog(socket: Path) -> Iterator[None]:
+    with _process([sys.executable, "-c", _SYSLOG, str(socket)]):
         while not socket.exists():
             time.sleep(0.02)
         yield
+
+
+@contextlib.contextmanager
+def _log_search(node: Node) -> Iterator[None]:
+    command = [sys.executable, "-c", _LOG_SEARCH, str(node.layout.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+        finally:
+            process.terminate()
 
 
 def catalog_of(hosts: int, services: int, port: int) -> dict[str, CatalogService]:
@@ -161,7 +184,7 @@ async def _throughput(report: Report, folder: Path) -> None:
     # Instance and bare proxies are processes of their own, so that no proxy answers from inside.
     instance, bare, like = (_PLAIN + text.format(**ports, syslog=syslog) for text in (_INSTANCE, _BARE, _LIKE))
     with (
-        _reader(_SYSLOG, syslog),
+        _syslog(syslog),
         _haproxy(folder, "instance", instance),
         _haproxy(folder, "bare", bare) as bare_pid,
         _haproxy(folder, "like", like) as like_pid,
@@ -178,8 +201,7 @@ async def _throughput(report: Report, folder: Path) -> None:
                     catalog = catalog_of(HOSTS, services, ports["instance"])
                     await _load(report, node, driver, catalog, services)
                     loaded = services
-                lines = _reader(_LOG_SEARCH, HaproxyFiles.of(node.layout).access_socket)
-                with lines if read else contextlib.nullcontext():
+                with _log_search(node) if read else contextlib.nullcontext():
                     proxies = {
                         "bare HAProxy, one host": (ports["bare"], bare_pid),
                         "bare HAProxy, one host, same headers, access log": (ports["like"], like_pid),

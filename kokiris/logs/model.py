@@ -78,7 +78,7 @@ class Origin:
 
 
 ACCESS_FIELDS = (
-    "ts", "ms", "client", "status", "bytes", "sent", "tq", "tw", "tc", "tr", "duration_ms", "end", "frontend",
+    "ts", "ms", "number", "client", "status", "bytes", "sent", "tq", "tw", "tc", "tr", "duration_ms", "end", "frontend",
     "router", "server", "method", "path", "host",
 )  # fmt: skip
 """Of an access line, in this order, one space between: only the last, whatever a client sent as Host, may hold spaces.
@@ -86,12 +86,16 @@ Each is "-" where there is none."""
 ACCESS_CLIENT = "sess.client"
 """HAProxy's variable with the client's address: written out once a connection, as each time costs a printf."""
 ACCESS_LOG_FORMAT = (
-    f"%Ts %ms %[var({ACCESS_CLIENT})] %ST %B %U %TR %Tw %Tc %Tr %Ta %ts %f "
+    f"%Ts %ms %rt %[var({ACCESS_CLIENT})] %ST %B %U %TR %Tw %Tc %Tr %Ta %ts %f "
     "%b %s %[capture.req.method] %[capture.req.uri,field(1,?)] %[capture.req.hdr(0)]"
 )
 """The access line: for the `log-format` line of every HTTP frontend whose first capture is the Host header.
 
 The query string is left out: it may hold secrets. Plain text, because JSON is three times as
 long and costs HAProxy more to write."""
-ACCESS_LOG_TARGET = "{socket} len 8192 format raw local0"
-"""For the `log` line of the same frontends; `socket` is `<data>/run/access.sock`."""
+ACCESS_LINE_BYTES = 8192
+"""The longest access line: what is beyond is cut off."""
+ACCESS_RING = "access"
+"""Where HAProxy keeps its last access lines for who reads them; the name of its `ring` section."""
+ACCESS_RING_BYTES = 4 * 1024 * 1024
+"""Some 30,000 lines: what may be written while the log search is away or behind. Memory is taken as it is filled."""

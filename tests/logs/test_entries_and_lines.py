@@ -212,7 +212,7 @@ def test_date_math_in_a_zone_with_summer_time() -> None:
 
 def test_access_lines() -> None:
     line = (
-        b"1795434649 007 10.0.0.9 503 12 5 1 2 -1 4 9 -- web shop@consul "
+        b"1795434649 007 77 10.0.0.9 503 12 5 1 2 -1 4 9 -- web shop@consul "
         b"_nomad-task-4c1d0000-1111-2222-3333-444455556666-web GET https://x/a shop.example"
     )
     document = document_of_access(line, READ_US, infra="rec1", node="n1")

@@ -24,6 +24,8 @@ from kokiris.access.exports import parse_exports
 from kokiris.access.node_certificate import renew
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
+from kokiris.routing.haproxy.command import haproxy_command
+from kokiris.routing.haproxy.launch import prepare
 from kokiris.variables.sealing import make_keyring
 from tests.engines.etcd import free_ports
 
@@ -45,6 +47,23 @@ class Roles:
         command = [sys.executable, "-m", "kokiris.agent.role", role, "--config", str(self.layout.config)]
         with (self.layout.root / f"{role}.log").open("ab") as log:
             self.running[role] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def start_haproxy(self) -> None:
+        """Answers on the VIP's port of this configuration, and knows no route."""
+        prepare(self.config, self.layout)
+        with (self.layout.root / "haproxy.log").open("ab") as log:
+            self.running["haproxy"] = subprocess.Popen(haproxy_command(self.layout), stdout=log, stderr=log)
+
+    def request_of(self, host: str) -> None:
+        """One request, answered."""
+
+        def answered() -> bool:
+            with contextlib.suppress(requests.ConnectionError):
+                url = f"http://127.0.0.1:{self.config.ports.http}/a"
+                return requests.get(url, headers={"Host": host}, timeout=20).status_code == 404
+            return False
+
+        self.until(answered)
 
     def kill(self, role: str) -> None:
         process = self.running.pop(role)
@@ -98,13 +117,13 @@ class Roles:
 
 @pytest.fixture
 def roles(tmp_path: Path) -> Iterator[Roles]:
-    nomad, consul, rpc, logs = free_ports(4)
+    nomad, consul, rpc, logs, http, https = free_ports(6)
     layout = Layout(tmp_path)
     config = Config(
         client="demo",
         infra="rec1",
         data_dir=str(tmp_path),
-        ports=Ports(nomad=nomad, consul=consul, rpc=rpc, logs=logs),
+        ports=Ports(nomad=nomad, consul=consul, rpc=rpc, logs=logs, http=http, https=https),
         servers=[f"127.0.0.1:{rpc}"],
         hosts_file="",
     )
@@ -158,10 +177,14 @@ def test_from_file_and_router_to_search(roles: Roles) -> None:
                 roles.start("logs")
     roles.until(lambda: len(roles.found("job:shop and hit")) >= 200)
     assert sorted(int(one["message"].split()[1]) for one in roles.found("job:shop")) == list(range(200))
-    line = f"{time.time():.0f} 5 10.0.0.9 502 3 0 0 0 0 0 1 -- web s00001 one GET /a shop.x\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(line.encode(), str(roles.layout.run / "access.sock"))
-    roles.until(lambda: bool(roles.found('status >= 500 and host:"shop.x"')))
+    roles.start_haproxy()
+    roles.request_of("first.x")
+    roles.until(lambda: bool(roles.found('status:404 and host:"first.x"')))
+    roles.kill("logs")  # lines wait for the next one, and what it reads again is kept once
+    roles.request_of("second.x")
+    roles.start("logs")
+    roles.until(lambda: bool(roles.found('status:404 and host:"second.x"')))
+    assert len(roles.found("stream:access")) == 2
     roles.stop("logs")
     logs = "".join(one.read_text() for one in roles.layout.root.glob("*.log"))
     assert roles.token not in logs

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.scenarios.infra import KOKIRIS, Infra, site_image, until
+from kokiris.logs.times import iso
+from tests.scenarios.infra import KOKIRIS, Infra, run, site_image, until
+from tests.scenarios.load import Load
 
 pytestmark = pytest.mark.scenario
 
@@ -125,6 +128,31 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     assert [one.splitlines()[-1].strip() for one in found] == [
         "KeyError: 'sku'", "... 2 more", "/app/main.go:9 +0x1d", "INFO after all",
     ]  # fmt: skip
+
+
+def test_a_line_for_every_request_whatever_becomes_of_the_log_search(infra: Infra) -> None:
+    host, began = "www.site.localhost", time.time_ns() // 1_000_000 * 1000
+    with Load(infra, host, clients=4, pause_s=0.1) as load:
+
+        def goes_on() -> None:
+            good = load.good
+            until(lambda: load.good > good + 20, "requests go on")
+
+        goes_on()
+        hanging = infra.pid("logs")
+        os.kill(hanging, signal.SIGSTOP)
+        goes_on()
+        agent = infra.pid("agent")
+        os.kill(agent, signal.SIGKILL)
+        until(lambda: infra.pid("agent") == 0, "the agent is gone")
+        os.kill(hanging, signal.SIGKILL)
+        goes_on()
+        run([KOKIRIS, "up", "-client", "demo", "-infra", "rec1", "-store", infra.store])
+        until(lambda: infra.pid("logs") not in {0, hanging}, "the logs role is back")
+        goes_on()
+    assert load.failures == []
+    query = f'stream:access and host:"{host}" and @timestamp >= "{iso(began)}"'
+    until(lambda: len(entries(infra, query)) == load.good, "a line for every request, each once")
 
 
 def test_following_events(infra: Infra, job: str) -> None:

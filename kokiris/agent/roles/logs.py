@@ -21,7 +21,7 @@ from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import HostError, Unavailable
 from kokiris.logs.api.app import make_logs_app
 from kokiris.logs.api.upstream import Upstream
-from kokiris.logs.collect.access_socket import AccessSocket
+from kokiris.logs.collect.access_collector import AccessCollector
 from kokiris.logs.collect.access_targets import AccessTargets
 from kokiris.logs.collect.allocs import read_origin
 from kokiris.logs.collect.collector import Collector
@@ -33,6 +33,8 @@ from kokiris.logs.collect.shipper import Shipper, credentials, trust
 from kokiris.logs.index.log_index import LogIndex
 from kokiris.logs.index.retention import Limits
 from kokiris.logs.tokens import ServerTokens
+from kokiris.routing.haproxy.files import HaproxyFiles
+from kokiris.routing.haproxy.ring import RingReader
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +74,16 @@ async def run(config: Config, layout: Layout, stop: asyncio.Event) -> None:
             shipper=shipper,
             kept=layout.root / "logs" / "positions.json",
         )
-        access = AccessSocket(
-            layout.run / "access.sock",
+        access = AccessCollector(
             infra=config.infra,
             node=config.node_name,
             shipper=shipper,
             targets=_access_targets(config, layout),
         )
         events = _event_followers(config, layout, shipper, stack)
-        tasks = [asyncio.ensure_future(one) for one in (collector.run(), access.run(), *events, _give_back_memory())]
+        ring = RingReader(HaproxyFiles.of(layout), access.take)
+        followers = (collector.run(), ring.run(), *events, _give_back_memory())
+        tasks = [asyncio.ensure_future(one) for one in followers]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("logs of %s on %s:%d", config.name, config.bind_address, door.port)
         try:

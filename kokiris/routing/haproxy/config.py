@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kokiris.kernel.names import Addresses
-from kokiris.logs.model import ACCESS_CLIENT, ACCESS_LOG_FORMAT, ACCESS_LOG_TARGET
+from kokiris.logs.model import ACCESS_CLIENT, ACCESS_LINE_BYTES, ACCESS_LOG_FORMAT, ACCESS_RING, ACCESS_RING_BYTES
 from kokiris.routing.compiler import PATHS
 from kokiris.routing.gate import COOKIE, DOOR
 from kokiris.routing.haproxy.files import HaproxyFiles
@@ -58,6 +58,7 @@ def static_config(config: StaticConfig, files: HaproxyFiles) -> str:
     return "\n".join(
         (
             _global(config, files),
+            _ring(),
             _defaults(),
             _frontend("web", f"bind {config.listeners.web}", config, files),
             _frontend(
@@ -75,7 +76,8 @@ def _global(config: StaticConfig, files: HaproxyFiles) -> str:
     threads = f"  nbthread {config.threads}\n" if config.threads else ""
     return f"""global
   stats socket {files.socket} mode 600 level admin expose-fd listeners
-  stats timeout 5m
+  # Who reads access lines hears nothing for as long as nobody asks for anything.
+  stats timeout 24h
 {threads}  # An old worker lives as long as its last websocket; after this, it is told to go.
   hard-stop-after 30m
   fd-hard-limit 100000
@@ -87,6 +89,15 @@ def _global(config: StaticConfig, files: HaproxyFiles) -> str:
   # How far an upload over HTTP/2 may run ahead: with the default, 64 kB, it has a third of the speed of HTTP/1.1.
   tune.h2.initial-window-size 1048576
   ssl-server-verify none
+"""
+
+
+def _ring() -> str:
+    return f"""# A line a request, kept in memory for the log search (kokiris/routing/haproxy/ring.py).
+ring {ACCESS_RING}
+  format raw
+  maxlen {ACCESS_LINE_BYTES}
+  size {ACCESS_RING_BYTES}
 """
 
 
@@ -120,8 +131,7 @@ def _frontend(name: str, bind: str, config: StaticConfig, files: HaproxyFiles) -
     port_suffix = "" if config.https_port == 443 else f":{config.https_port}"
     return f"""frontend {name}
   {bind}
-  # A line a request, to the log search; nobody listening is no trouble.
-  log {ACCESS_LOG_TARGET.format(socket=files.access_socket)}
+  log ring@{ACCESS_RING} len {ACCESS_LINE_BYTES} format raw local0
   capture request header Host len {HOST_BYTES}
   log-format '{ACCESS_LOG_FORMAT}'
   # Written out once a connection, not three times a request.

@@ -40,7 +40,8 @@ BATCH = 500
 """Commands sent before their answers are read."""
 FULL_SHARE = 0.8
 """The pool grows when more than this share of it is in use."""
-RELOAD_INTERVAL_S = 1.0
+RELOAD_INTERVAL_S = 2.0
+"""Time enough for who reads access lines to find each worker (see `ring`)."""
 RELOAD_DEADLINE_S = 60.0
 
 Servers = Mapping[int, Mapping[str, str]]
@@ -143,7 +144,7 @@ class HaproxyDriver:
             self._written[path] = data
 
     async def _reload(self, pool: int) -> Live:
-        """Lets a new worker take over with `pool` slots; open requests end on the old one. At most once a second."""
+        """Lets a new worker take over with `pool` slots; open requests end on the old one. Once in two seconds."""
         await self.check()
         await asyncio.sleep(max(0.0, self._reloaded_at + RELOAD_INTERVAL_S - time.monotonic()))
         self._reloaded_at = time.monotonic()

@@ -74,11 +74,6 @@ class HaproxyFiles:
         return self.run / "haproxy.sock"
 
     @property
-    def access_socket(self) -> Path:
-        """Where the log search takes access lines."""
-        return self.run / "access.sock"
-
-    @property
     def master_socket(self) -> Path:
         """The master process: reload, list of workers."""
         return self.run / "haproxy-master.sock"

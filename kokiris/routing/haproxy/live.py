@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kokiris.logs.model import ACCESS_RING
 from kokiris.routing.haproxy.files import ENTRY_POINTS, MAP_KINDS, HaproxyFiles, MapName, slot_number
 from kokiris.routing.haproxy.runtime import RuntimeApi
 
@@ -30,7 +31,7 @@ class Live:
     maps: dict[MapName, dict[str, str]] = field(default_factory=dict)
     certificates: dict[str, str] = field(default_factory=dict)
     outdated: bool = False
-    """It runs a static configuration without some of the maps: the one on disk is newer."""
+    """It runs a static configuration without some of the maps, or without the ring: the one on disk is newer."""
 
 
 async def read_live(api: RuntimeApi, files: HaproxyFiles) -> Live:
@@ -42,16 +43,17 @@ async def read_live(api: RuntimeApi, files: HaproxyFiles) -> Live:
             "show backend",
             "show servers state",
             f"show ssl crt-list {files.certificate_list}",
+            "show events",
             *(f"show map {files.map(*name)}" for name in names),
         ]
     )
-    info, backends, servers, certificates, *maps = answers
+    info, backends, servers, certificates, rings, *maps = answers
     return Live(
         pid=pid_of(info),
         slots=sum(slot_number(line.strip()) is not None for line in backends.splitlines()),
         servers=servers_of(servers),
         certificates=certificates_of(certificates),
-        outdated=any(text.startswith("Unknown map") for text in maps),
+        outdated=f" {ACCESS_RING} " not in rings or any(text.startswith("Unknown map") for text in maps),
         maps={name: map_of(text) for name, text in zip(names, maps, strict=True)},
     )
 
@@ -59,6 +61,18 @@ async def read_live(api: RuntimeApi, files: HaproxyFiles) -> Live:
 def pid_of(info: str) -> int:
     """The worker's pid out of `show info`."""
     return next((int(line.partition(":")[2]) for line in info.splitlines() if line.startswith("Pid:")), 0)
+
+
+def finished(info: str) -> bool:
+    """Whether, by its `show info`, a worker was told to stop and has no client left."""
+    values = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+    return values.get("Stopping") == "1" and values.get("CurrConns") == "0"
+
+
+def worker_of(processes: str) -> int:
+    """The pid of the worker that takes new connections, out of the master's `show proc`; 0 when there is none."""
+    current = processes.partition("# workers\n")[2].partition("#")[0].split()
+    return int(current[0]) if current and current[0].isdigit() else 0
 
 
 def servers_of(state: str) -> dict[int, dict[str, LiveServer]]:
