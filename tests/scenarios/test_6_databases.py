@@ -134,6 +134,12 @@ def test_backups_restores_and_drills(shop: Infra, tmp_path: Any) -> None:
     sql(shop, "DELETE FROM t;")
     shop.kokiris("db", "restore", "-yes", "-file", tmp_path / "shop.sql", "shop")
     assert sql(shop, "SELECT COUNT(*) FROM t;").strip() == "3"
+    bad = tmp_path / "bad.sql"
+    bad.write_text("CREATE TABLE u (n INT);\nINSERT INTO nowhere VALUES (1);\n")
+    refused = shop.kokiris("db", "restore", "-yes", "-file", bad, "shop", check=False)
+    assert refused.returncode == 1
+    assert 'database "shop" is as it was: line 2 (INSERT INTO nowhere VALUES…): MariaDB: ERROR 1146' in refused.stderr
+    assert sql(shop, "SELECT COUNT(*) FROM t;").strip() == "3"
     assert re.search(r"shop .*ok .*ok ", shop.kokiris("db", "list").stdout)
     sql(shop, "DROP TABLE t;")
 
