@@ -64,7 +64,7 @@ def shop(infra: Infra) -> Iterator[Infra]:
     yield infra
     infra.kokiris("db", "drop", "-yes", "shop")
     for add_on in ("phpmyadmin", "mariadb"):
-        infra.kokiris("addon", "disable", add_on)
+        infra.kokiris("addon", "disable", "-yes", add_on)
 
 
 def password(infra: Infra) -> str:
