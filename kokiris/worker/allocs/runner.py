@@ -188,6 +188,7 @@ class AllocRunner:
     async def run(self) -> None:
         """Returns once it has ended and said so. Cancelled, it leaves its tasks running for a later worker."""
         if self.ended:
+            self.folders.remove_secrets(self._tasks)  # an earlier worker may have died before it had
             self._say()
             return
         try:
@@ -208,9 +209,7 @@ class AllocRunner:
             self._configure_checks()  # with the network's address
             await self._until_dead()
             await self._tear_down()
-            self.ended, self._ended_ns = True, self._around.now_ns()
-            self._save()
-            self._say()
+            self._end()
         finally:
             self._checks.close()
             for template in self._templates.values():
@@ -262,6 +261,11 @@ class AllocRunner:
         for one in self._tasks.values():
             one.add_event(event)
             one.state.State, one.state.Failed = "dead", failed
+        self._end()
+
+    def _end(self) -> None:
+        """Its logs stay, and what it wrote; its secrets go: a stopped allocation may lie there for weeks."""
+        self.folders.remove_secrets(self._tasks)
         self.ended, self._ended_ns = True, self._around.now_ns()
         self._save()
         self._say()
@@ -282,7 +286,7 @@ class AllocRunner:
         decided = orders(views(self.group.Tasks or (), states), stopping=self._stop_has_begun())
         for name in decided.start:
             self._tasks[name].may_start()
-        self._end(decided)
+        self._end_tasks(decided)
         if self.alloc.DesiredStatus != "run" and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name=f"stop {self.alloc.ID[:8]}")
         self._checks.relocate(self._addresses())
@@ -293,7 +297,7 @@ class AllocRunner:
         """Before any task ran, a wish to stop is carried out at once."""
         return self.alloc.DesiredStatus != "run" and not any(s.State == "running" for s in self.states().values())
 
-    def _end(self, decided: Orders) -> None:
+    def _end_tasks(self, decided: Orders) -> None:
         now_ns = self._around.now_ns()
         for name, cause in decided.kill.items():
             event: TaskEvent | None = None
