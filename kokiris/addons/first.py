@@ -1,46 +1,19 @@
-"""The add-ons as plain jobs, until a package of their own refines them (`kokiris.addons.registered`)."""
+"""The add-ons that need little beside their job."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kokiris.access.bootstrap import door_address
 from kokiris.addons.model import AddOn, Folder, Site
-from kokiris.kernel.files import write_atomic, write_secret
+from kokiris.kernel.files import write_secret
 from kokiris.kernel.names import Addresses
-
-
-def _registry(addresses: Addresses) -> str:
-    return addresses.registry
 
 
 def _pma(addresses: Addresses) -> str:
     return addresses.pma
-
-
-_CLOSED_REGISTRY = """version: 0.1
-storage:
-  filesystem:
-    rootdirectory: /var/lib/registry
-  delete:
-    enabled: true
-http:
-  addr: 0.0.0.0:5000
-  relativeurls: true
-auth:
-  htpasswd:
-    realm: kokiris
-    path: /var/lib/registry/htpasswd
-"""
-"""Nobody gets in: Distribution makes the password file itself, with a password that is shown to no one."""
-
-
-def _registry_files(site: Site) -> None:
-    path = site.data / "config" / "config.yml"
-    if not path.exists():
-        write_atomic(path, _CLOSED_REGISTRY.encode())
 
 
 def _secret(site: Site, path: str, gid: int) -> None:
@@ -69,15 +42,15 @@ def _phpmyadmin_variables(site: Site) -> Mapping[str, str]:
     return {"address": door_address(site.config, site.config.addresses.pma) + "/"}
 
 
-REGISTRY = AddOn(
-    name="registry",
-    title="Docker registry",
-    images={"image": "registry"},
-    host=_registry,
-    probe="/v2/",
-    folders=(Folder("blobs", 990, 990, 0o750), Folder("config", 0, 990, 0o750)),
-    prepare=_registry_files,
-)
+def _databases_users(site: Site) -> Sequence[str]:
+    """Whether MariaDB answers or not: which job names which database is the servers' to know."""
+    return sorted(
+        f"{namespace}/{job} (database {name})"
+        for one in site.api.get("/v1/databases").data
+        for namespace, name in ((one["Database"]["Namespace"], one["Database"]["Name"]),)
+        for job in one["Jobs"]
+    )
+
 
 MARIADB = AddOn(
     name="mariadb",
@@ -85,6 +58,7 @@ MARIADB = AddOn(
     images={"image": "mariadb"},
     folders=(Folder("data", 991, 991, 0o750), Folder("secrets", 0, 991, 0o750)),
     prepare=_mariadb_secrets,
+    used_by=_databases_users,
 )
 
 PHPMYADMIN = AddOn(

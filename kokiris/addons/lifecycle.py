@@ -27,9 +27,10 @@ _WHERE = {"namespace": NAMESPACE}
 _ENDED = frozenset({"successful", "failed", "cancelled"})
 
 
-def site_of(add_on: AddOn, config: Config, layout: Layout, api: Api, say: Say) -> Site:
+def site_of(add_on: AddOn, config: Config, layout: Layout, api_at: Callable[[str], Api], say: Say) -> Site:
     """Where the add-on is put up on this node."""
-    return Site(config=config, layout=layout, data=layout.addons / add_on.name, api=api, say=say)
+    nomad = api_at(config.addresses.nomad)
+    return Site(config=config, layout=layout, data=layout.addons / add_on.name, api=nomad, say=say, api_at=api_at)
 
 
 def enable(add_on: AddOn, site: Site, probe: Probe) -> bool:
@@ -145,10 +146,13 @@ def _problem(probe: Probe, host: str, path: str) -> str:
     return f"https://{host}{path} answers {status} {body[:100].decode(errors='replace')}" if status >= 500 else ""
 
 
-def disable(add_on: AddOn, site: Site, others: Sequence[AddOn], *, purge: bool) -> bool:
+def disable(
+    add_on: AddOn, site: Site, others: Sequence[AddOn], *, purge: bool, agree: Callable[[Sequence[str]], None]
+) -> bool:
     """Stops the job and forgets it; its data stay, unless `purge`. False when there was nothing to do.
 
-    Raises Conflict while another add-on that requires it is enabled.
+    `agree` is called with what uses it before anything is done, and raises to leave everything as it is. Raises
+    Conflict while another add-on that requires it is enabled.
     """
     needing = [one.name for one in others if add_on.name in one.requires and job_of(site.api, one.name) is not None]
     if needing:
@@ -157,6 +161,7 @@ def disable(add_on: AddOn, site: Site, others: Sequence[AddOn], *, purge: bool) 
             next_step=f"Run `kokiris addon disable {needing[0]}` first.",
         )
     enabled = job_of(site.api, add_on.name) is not None
+    agree(add_on.used_by(site) if enabled else ())
     if enabled:
         site.say(f"stopping job {add_on.name}")
         allocs = _allocs(site.api, add_on.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,8 @@ class Site:
     """`<data_dir>/addons/<name>`: the add-on's own folder on this node; exists, mode 0711, owned by root."""
     api: Api
     say: Say
+    api_at: Callable[[str], Api]
+    """The API at another of the infra's host names, with the operator token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ def _nothing(site: Site) -> None:
 def _no_variables(site: Site) -> Mapping[str, str]:
     del site
     return {}
+
+
+def _nobody(site: Site) -> Sequence[str]:
+    del site
+    return ()
 
 
 def _no_host(addresses: Addresses) -> str:
@@ -109,6 +116,9 @@ class AddOn:
     """Before the job is submitted: configuration and secret files below `data`, keys, certificates."""
     after: Callable[[Site], None] = _nothing
     """Once it answers."""
+    used_by: Callable[[Site], Sequence[str]] = _nobody
+    """The jobs that need it now, in words for the operator, sorted: what `disable` asks about. Asked while it is
+    enabled only."""
     removed: Callable[[Site], None] = _nothing
     """After `disable -purge` stopped the job, before `data` is deleted."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import msgspec
 
+from kokiris.access.bootstrap import door_address
 from kokiris.access.exports import parse_exports
 from kokiris.addons.images import check_configured
 from kokiris.addons.lifecycle import Probe, disable, enable, site_of, status_of
@@ -21,15 +23,17 @@ from kokiris.cli.output import as_json, note, pairs, say, table
 from kokiris.infra.config import Config, Layout, load
 from kokiris.kernel.errors import BadInput, HostError, NotFound
 
+SHOWN_USERS = 5
+
 
 @click.group("addon", cls=Group)
 def addon_group() -> None:
     """Registry, databases, phpMyAdmin: the platform's own jobs."""
 
 
-def operator_client(layout: Layout) -> Client:
-    """A client with the operator token of this node. Raises HostError when this user may not read it."""
-    return Client(Endpoint.from_environment(_operator_environment(layout)))
+def operator_endpoint(layout: Layout) -> Endpoint:
+    """With the operator token of this node. Raises HostError when this user may not read it."""
+    return Endpoint.from_environment(_operator_environment(layout))
 
 
 def _operator_environment(layout: Layout) -> Mapping[str, str]:
@@ -52,10 +56,13 @@ class _Here:
         self.layout = Layout(find_infra(client, infra, data_dir))
         self.config: Config = load(self.layout.config)
         check_configured(self.config)
-        self.api = operator_client(self.layout)
+        self._endpoint = operator_endpoint(self.layout)
 
     def site(self, one: AddOn) -> Site:
-        return site_of(one, self.config, self.layout, self.api, note)
+        return site_of(one, self.config, self.layout, self._api_at, note)
+
+    def _api_at(self, host: str) -> Client:
+        return Client(replace(self._endpoint, address=door_address(self.config, host)))
 
     def probe(self) -> Probe:
         from kokiris.agent.bringup.up import vip_get  # noqa: PLC0415 - the rest of the command line starts faster
@@ -99,13 +106,16 @@ def enable_command(client: str, infra: str, data_dir: str, names: tuple[str, ...
 @flag("purge", "Remove its data as well; asks first.")
 @flag("yes", "Do not ask.")
 def disable_command(client: str, infra: str, data_dir: str, name: str, *, purge: bool, yes: bool) -> None:
-    """Stops an add-on. Its data stay, unless -purge."""
+    """Stops an add-on; asks first while jobs use it. Its data stay, unless -purge."""
     one = add_on(name)
     here = _Here(client, infra, data_dir)
     site = here.site(one)
-    if purge and not yes:
-        _confirm(one, site.data)
-    done = disable(one, site, all_add_ons(), purge=purge)
+
+    def agree(users: Sequence[str]) -> None:
+        if (users or purge) and not yes:
+            _confirm(one, users, site.data if purge else None)
+
+    done = disable(one, site, all_add_ons(), purge=purge, agree=agree)
     if not done:
         say(f'add-on "{name}" is not enabled; nothing to change')
         return
@@ -113,10 +123,16 @@ def disable_command(client: str, infra: str, data_dir: str, name: str, *, purge:
     say(f'add-on "{name}" is disabled; {kept}')
 
 
-def _confirm(one: AddOn, data: Path) -> None:
+def _confirm(one: AddOn, users: Sequence[str], data: Path | None) -> None:
+    """Raises BadInput where nobody can be asked."""
+    shown = ", ".join(users[:SHOWN_USERS]) + (f" and {len(users) - SHOWN_USERS} more" if users[SHOWN_USERS:] else "")
+    told = [f"it is used by {shown}"] if users else []
+    told += [f"all its data in {data} would be removed and cannot be brought back"] if data else []
     if not sys.stdin.isatty():
-        raise BadInput(f'the data of add-on "{one.name}" would be removed', next_step="Say -yes to do it unasked.")
-    click.confirm(f"Remove all data of {one.title} in {data}? They cannot be brought back.", abort=True, err=True)
+        raise BadInput(
+            f'add-on "{one.name}" is left as it is: {"; ".join(told)}', next_step="Say -yes to do it all the same."
+        )
+    click.confirm(f'Disable add-on "{one.name}"? Mind that {"; ".join(told)}.', abort=True, err=True)
 
 
 @click.command("status", cls=Command, examples="kokiris addon status registry")

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class BackupFolder:
                 next_step="Make a new backup now, and check the disk.",
             )
 
-    async def read(self, database: str, backup: Backup) -> AsyncIterator[bytes]:
+    async def read(self, database: str, backup: Backup) -> AsyncGenerator[bytes]:
         """The dump. Raises DatabaseError when it does not decompress to its end."""
         inflate = zlib.decompressobj(_GZIP)
         try:
@@ -102,6 +102,21 @@ class BackupFolder:
             raise DatabaseError(f"backup {backup.File} cannot be read: {error}") from error
         if not inflate.eof:
             raise DatabaseError(f"backup {backup.File} ends too early")
+
+    async def line(self, database: str, backup: Backup, number: int) -> bytes:
+        """That line of the dump (1-based), at least its first bytes; b"" beyond the end. Raises as `read`."""
+        to_skip, found = number - 1, b""
+        async with contextlib.aclosing(self.read(database, backup)) as dump:
+            async for chunk in dump:
+                ends = chunk.count(b"\n")
+                if ends < to_skip:
+                    to_skip -= ends
+                    continue
+                found += chunk.split(b"\n", to_skip)[-1]
+                to_skip = 0
+                if b"\n" in found or len(found) > CHUNK_BYTES:
+                    break
+        return found.partition(b"\n")[0]
 
     def prune(self, database: str, keep: int) -> list[str]:
         """Deletes all but the newest `keep`; the names deleted."""

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from kokiris.databases import sql
 from kokiris.databases.backups import BackupFolder
-from kokiris.databases.dumpsummary import DumpEnd, DumpSummary, difference
+from kokiris.databases.dumpsummary import DumpEnd, DumpSummary, difference, statement_name
 from kokiris.databases.mariadb import Account, MariaDb
-from kokiris.databases.model import SCRATCH_PREFIX, Backup, Database, Outcome, check_name
+from kokiris.databases.model import SCRATCH_PREFIX, Backup, BadDump, Database, DatabaseError, Outcome, check_name
 from kokiris.databases.table import DatabaseRecords
 from kokiris.kernel.clock import NowNs, wall_ns
-from kokiris.kernel.errors import BadInput, Conflict, KokirisError, Unavailable
+from kokiris.kernel.errors import BadInput, Conflict, HostError, KokirisError, Unavailable
 from kokiris.kernel.schedule import is_due, next_after, parse_schedule
 from kokiris.variables.model import Variable, Variables, database_path
 
@@ -136,12 +136,14 @@ class Databases:
         """The content of a backup (default: the newest) in place of the present one, which is backed up before: that
         backup is returned.
 
-        The content is first loaded beside it: what cannot be loaded changes nothing.
+        The content is first loaded beside it: what cannot be loaded changes nothing, and the error says so. Raises
+        BadDump when MariaDB refuses a statement of it.
         """
         async with self._lock(name):
             database = self.get(name)
             backup = self.backups.find(name, file)
-            await self.backups.verify(name, backup)
+            with _nothing_changed(name):
+                await self.backups.verify(name, backup)
             return await self._replace(database, self.backups, backup)
 
     async def restore_upload(self, name: str, dump: AsyncIterator[bytes]) -> Backup:
@@ -157,23 +159,31 @@ class Databases:
     async def _replace(self, database: Database, folder: BackupFolder, backup: Backup, *, sent: bool = False) -> Backup:
         name = database.Name
         account = self._known_account(database)
-        async with self._scratch(database) as scratch:
-            await self._mariadb.load(scratch, account, folder.read(name, backup))
-            if sent and await self._mariadb.sql(sql.count_tables(scratch)) == [["0"]]:
-                raise BadInput(
-                    "the dump makes no table: nothing was changed",
-                    next_step=f'Is it the right file? To empty "{name}", drop it and create it again.',
-                )
-        saved = await self.backups.write(name, self._mariadb.dump(name, whole=False), self._now_ns())
+        with _nothing_changed(name):
+            try:
+                await self._try(database, account, folder.read(name, backup), sent=sent)
+            except BadDump as error:
+                statement = statement_name(await folder.line(name, backup, error.line)) if error.line else ""
+                raise _refused_dump(error, statement, "" if sent else backup.File, name) from error
+            saved = await self.backups.write(name, self._mariadb.dump(name, whole=False), self._now_ns())
         try:
             await self._mariadb.sql(sql.fresh(name))
             await self._mariadb.load(name, account, folder.read(name, backup))
         except KokirisError as error:
             raise Unavailable(
-                f'restoring "{name}" was cut short: {error.message}',
+                f'restoring "{name}" was cut short, it is empty or holds a part of the dump now: {error.message}',
                 next_step=f"Run it again; what was there before is in backup {saved.File}.",
             ) from error
         return saved
+
+    async def _try(self, database: Database, account: Account, dump: AsyncIterator[bytes], *, sent: bool) -> None:
+        async with self._scratch(database) as scratch:
+            await self._mariadb.load(scratch, account, dump)
+            if sent and await self._mariadb.sql(sql.count_tables(scratch)) == [["0"]]:
+                raise BadInput(
+                    "the dump makes no table: nothing was changed",
+                    next_step=f'Is it the right file? To empty "{database.Name}", drop it and create it again.',
+                )
 
     async def drill(self, name: str) -> Outcome:
         """Restores the newest backup into a scratch database and compares every row. The outcome is recorded."""
@@ -283,3 +293,29 @@ async def _to_its_end(dump: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             "the dump breaks off before its end: nothing was changed",
             next_step="Make it again; `kokiris db dump -o FILE` writes a file whole or not at all.",
         )
+
+
+@contextlib.contextmanager
+def _nothing_changed(name: str) -> Iterator[None]:
+    """What fails within fails before the database is touched: the error says it."""
+    try:
+        yield
+    except (DatabaseError, HostError, Unavailable) as error:
+        raise type(error)(f'database "{name}" is as it was: {error.message}', next_step=error.next_step) from error
+
+
+def _refused_dump(error: BadDump, statement: str, backup: str, database: str) -> BadDump:
+    """For people: where, which statement, the state of the database, what now. `backup` "": the dump was sent."""
+    where = f"line {error.line}{f' ({statement})' if statement else ''}" if error.line else "the dump"
+    step = f"Correct {f'line {error.line}' if error.line else 'the file'} and send it again."
+    if backup:
+        step = f"Choose another one: `kokiris db backup -list {database}` shows what there is."
+    elif error.beyond_rights:
+        step = (
+            "Leave out what is about other databases, accounts, definers, files and shells: a dump is loaded with the "
+            f'rights of the account of "{database}".'
+        )
+    return BadDump(
+        f'database "{database}" is as it was: {f"backup {backup}, " if backup else ""}{where}: {error.message}',
+        line=error.line, beyond_rights=error.beyond_rights, next_step=step,
+    )  # fmt: skip

@@ -7,12 +7,15 @@ content have the same lines; how rows are grouped into INSERTs does not count.
 from __future__ import annotations
 
 import hashlib
+import re
 
 from kokiris.databases.model import TableContent
 
 _CREATE, _INSERT = b"CREATE TABLE `", b"INSERT INTO `"
 _KEPT, _SET_BACK = b"@OLD_SQL_NOTES=@@SQL_NOTES", b"SQL_NOTES=@OLD_SQL_NOTES"
 _EDGE_BYTES = 4096
+_NAME_LENGTH = 60
+_VALUE = re.compile(r"['\"(=]")
 
 
 class DumpSummary:
@@ -75,6 +78,14 @@ class DumpEnd:
     def is_missing(self) -> bool:
         """True for a dump that broke off. False for a whole one, and for SQL that says nothing about its end."""
         return _KEPT in self._head and _SET_BACK not in self._tail
+
+
+def statement_name(line: bytes) -> str:
+    """A statement as an error may show it: its first words, without any value (the rows of a dump are nobody's
+    business in a log). "" when there are none."""
+    text = "".join(one if one.isprintable() else " " for one in line[:_EDGE_BYTES].decode(errors="replace"))
+    words = _VALUE.split(text, maxsplit=1)[0][:_NAME_LENGTH].strip()
+    return words if words == text.strip() or not words else f"{words}…"
 
 
 def _quoted(after: bytes) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kokiris.databases.host import Host, Session
-from kokiris.databases.model import CLIENT_FILE, DatabaseError
+from kokiris.databases.model import CLIENT_FILE, BadDump, DatabaseError
 from kokiris.kernel.errors import Unavailable
 
 STATEMENT_TIMEOUT_S = 60.0
 CHUNK_BYTES = 64 * 1024
 _MESSAGE_LIMIT = 300
+
+_ERROR = re.compile(r"ERROR(?: (?P<code>\d+) \(\w+\))?(?: at line (?P<line>\d+))?: (?P<words>.*)", re.DOTALL)
+_OF_THE_SERVER = frozenset({1021, 1030, 1037, 1038, 1040, 1041, 1053, 1114, 1135, 1205, 1213, 1317, 1927})
+"""Its disk, its memory, its end, its locks: the statement itself may be fine. So may it be with the client's own codes,
+from 2000 on, which are about the connection."""
+_BEYOND_RIGHTS = frozenset({1044, 1045, 1095, 1142, 1143, 1227, 1370, 1419})
+_CLIENT_CODES = range(2000, 3000)
 
 _LOAD = """
 IFS= read -r user; IFS= read -r password
@@ -91,7 +99,8 @@ class MariaDb:
     async def load(self, database: str, account: Account, dump: AsyncIterator[bytes]) -> None:
         """Executes a dump in `database` with the account's rights; stops at the first error.
 
-        Raises DatabaseError with MariaDB's words; what came before the error stays.
+        Raises BadDump for a statement that is refused, DatabaseError for everything else, both with MariaDB's words;
+        what came before the error stays.
         """
         command = ["sh", "-c", _LOAD, "load", "mariadb", self._socket, database]
         async with self._host.run(command) as session:
@@ -103,7 +112,7 @@ class MariaDb:
             finally:
                 reading.cancel()
             if session.exit_code != 0:
-                raise _refused(said, account.password)
+                raise _not_loaded(said, account.password)
 
 
 async def _feed(session: Session, dump: AsyncIterator[bytes], ended: asyncio.Task[tuple[bytes, bytes]]) -> None:
@@ -126,7 +135,24 @@ async def _collect(session: Session) -> tuple[bytes, bytes]:
     return bytes(found["stdout"]), bytes(found["stderr"])
 
 
-def _refused(said: bytes, hide: str = "") -> DatabaseError:
+def _words(said: bytes, hide: str = "") -> str:
     text = "".join(one if one.isprintable() else " " for one in said.decode(errors="replace"))
     words = (text[text.find("ERROR") :] if "ERROR" in text else text).strip() or "no reason given"
-    return DatabaseError(f"MariaDB: {(words.replace(hide, '…') if hide else words)[:_MESSAGE_LIMIT]}")
+    return (words.replace(hide, "…") if hide else words)[:_MESSAGE_LIMIT]
+
+
+def _refused(said: bytes, hide: str = "") -> DatabaseError:
+    return DatabaseError(f"MariaDB: {_words(said, hide)}")
+
+
+def _not_loaded(said: bytes, hide: str) -> BadDump | DatabaseError:
+    """Before the first statement the client says no line; what it refuses itself (`--sandbox`) has no code."""
+    found = _ERROR.match(_words(said, hide))
+    if found is None or (found["code"] and not found["line"]):
+        return _refused(said, hide)
+    code, line = int(found["code"] or 0), int(found["line"] or 0)
+    if code in _OF_THE_SERVER or code in _CLIENT_CODES:
+        return _refused(said, hide)
+    numbered = f"ERROR {code}: {found['words']}" if code else found["words"]
+    beyond_rights = code in _BEYOND_RIGHTS or "sandbox" in found["words"]
+    return BadDump(f"MariaDB: {numbered}", line=line, beyond_rights=beyond_rights)

@@ -29,6 +29,21 @@ class DatabaseError(KokirisError):
     default_next_step = "Look at `kokiris addon status mariadb`, and at what MariaDB said above."
 
 
+class BadDump(BadInput):
+    """MariaDB refused a statement of a dump that is loaded. `line` is where it begins, 1-based; 0 when it is not known.
+    `beyond_rights`: it asks for more than the database's own account may do."""
+
+    code = "bad_dump"
+    default_next_step = "Correct the dump there and send it again."
+
+    def __init__(
+        self, message: str, *, line: int = 0, beyond_rights: bool = False, next_step: str | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.line = line
+        self.beyond_rights = beyond_rights
+
+
 class Backup(msgspec.Struct, kw_only=True):
     """One dump on disk. `File` is its name in the backups' folder; times are Unix ns."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kokiris.addons.model import AddOn, Folder, Site
 from kokiris.kernel.errors import Conflict
@@ -33,6 +33,18 @@ def _prepare(site: Site) -> None:
         site.say("this node's Docker Engine trusts the registry")
 
 
+def _users(site: Site) -> Sequence[str]:
+    """Jobs of this infra that are not stopped, and those of other infras that use the registry."""
+    here = {
+        f"{one['Namespace']}/{one['ID']}"
+        for one in site.api.get("/v1/jobs", {"namespace": "*"}).data
+        if not one["Stop"]
+    }
+    used = site.api_at(site.config.addresses.registry).get("/api/v1/use").data["Images"]
+    jobs = {job for one in used for job in one["Jobs"]}
+    return sorted(job for job in jobs if job in here or ": " in job)
+
+
 def _removed(site: Site) -> None:
     distrust_registry(site.config, site.layout)
 
@@ -51,5 +63,6 @@ REGISTRY = AddOn(
     variables=_variables,
     check=_check,
     prepare=_prepare,
+    used_by=_users,
     removed=_removed,
 )

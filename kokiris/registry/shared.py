@@ -33,6 +33,16 @@ class UseReport(msgspec.Struct, kw_only=True):
     Images: list[UsedImage]
 
 
+def use_report(users: Mapping[ImageName, Sequence[str]]) -> UseReport:
+    """In an order that stays the same."""
+    return UseReport(
+        Images=[
+            UsedImage(Repository=one.repository, Tag=one.tag, Digest=one.digest, Jobs=list(jobs))
+            for one, jobs in sorted(users.items(), key=lambda item: str(item[0]))
+        ]
+    )
+
+
 class SharedRegistry:
     """`read` gives the present account, which may be replaced at any time; `users` the images that jobs of this infra
     use. Raises Unavailable when the other infra does not answer, or refuses."""
@@ -41,7 +51,7 @@ class SharedRegistry:
         self._read, self._users = read, users
         self._share = read()
         self._session: aiohttp.ClientSession | None = None
-        self._said: tuple[list[UsedImage], float] | None = None
+        self._said: tuple[UseReport, float] | None = None
         self._saying = asyncio.Lock()
 
     async def pull_token(self, repository: str) -> str:
@@ -54,15 +64,12 @@ class SharedRegistry:
     async def report(self) -> None:
         """Says what is used, when that has changed or has not been said for a while."""
         async with self._saying:
-            images = [
-                UsedImage(Repository=one.repository, Tag=one.tag, Digest=one.digest, Jobs=list(jobs))
-                for one, jobs in sorted(self._users().items(), key=lambda item: str(item[0]))
-            ]
+            report = use_report(self._users())
             now_s = time.monotonic()
-            if self._said is not None and self._said[0] == images and now_s - self._said[1] < REPEAT_S:
+            if self._said is not None and self._said[0] == report and now_s - self._said[1] < REPEAT_S:
                 return
-            await self._request("PUT", "/api/v1/use", body=msgspec.json.encode(UseReport(Images=images)))
-            self._said = images, now_s
+            await self._request("PUT", "/api/v1/use", body=msgspec.json.encode(report))
+            self._said = report, now_s
 
     async def run(self) -> None:
         """Reports for ever; on the leader only."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kokiris.addons import lifecycle
@@ -16,9 +17,13 @@ from kokiris.addons.lifecycle import disable, enable, job_variables, make_folder
 from kokiris.addons.model import AddOn, Folder, Site
 from kokiris.addons.recipe import PLATFORM, read_recipe
 from kokiris.addons.registered import WHERE, add_on, all_add_ons
+from kokiris.databases.api import DatabaseAnswer
+from kokiris.databases.model import Database
 from kokiris.infra.config import Config, Layout
 from kokiris.kernel.errors import BadInput, Conflict, NotFound, Unavailable
 from kokiris.orchestrator.jobspec import canonical, unsupported, validate
+from kokiris.registry.images import ImageName
+from kokiris.registry.shared import use_report
 
 
 @dataclass
@@ -36,6 +41,8 @@ class FakeApi:
     healthy: bool = True
     behind: int = 0
     """How many answers about deployment and allocations are still of the version before."""
+    answers: dict[str, Any] = field(default_factory=lambda: {"/v1/jobs": [], "/api/v1/use": {"Images": []}})
+    """What else it answers to GET, by path."""
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         return self.request("GET", path, params)
@@ -47,6 +54,8 @@ class FakeApi:
         parts = path.strip("/").split("/")
         if method != "GET":
             self.calls.append(f"{method} {path}{'?purge' if (params or {}).get('purge') else ''}")
+        if method == "GET" and path in self.answers:
+            return Answer(self.answers[path])
         if path == "/v1/jobs":
             assert body["Job"]["Namespace"] == "platform"
             before = self.jobs.get(body["Job"]["ID"], {"Version": -1})
@@ -99,11 +108,17 @@ def site(tmp_path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(lifecycle, "provide", lambda config, recipe, say: f"kokiris/{recipe}:1")
     monkeypatch.setattr(os, "chown", lambda *_: None)
     monkeypatch.setattr(lifecycle, "POLL_S", 0)
-    return Site(config=config, layout=layout, data=layout.addons / "registry", api=api, say=lambda _: None)
+    return Site(
+        config=config, layout=layout, data=layout.addons / "registry", api=api, say=lambda _: None, api_at=lambda _: api
+    )
 
 
 def up(host: str, path: str) -> tuple[int, bytes]:
     return 401, b""
+
+
+def yes(users: Sequence[str]) -> None:
+    del users
 
 
 @pytest.mark.parametrize("name", list(WHERE))
@@ -191,25 +206,81 @@ def test_disable_keeps_data_and_purge_removes_them(site: Site, api: FakeApi) -> 
     )  # fmt: skip
     enable(one, site, up)
     (site.data / "blobs" / "b").write_text("blob")
-    assert disable(one, site, all_add_ons(), purge=False) is True
+    assert disable(one, site, all_add_ons(), purge=False, agree=yes) is True
     assert api.jobs == {}
     assert api.calls[-2:] == ["DELETE /v1/job/registry", "DELETE /v1/job/registry?purge"]
     assert (site.data / "blobs" / "b").read_text() == "blob"
     assert status_of(one, site).detail == f"data kept in {site.data}"
-    assert disable(one, site, all_add_ons(), purge=False) is False
-    assert disable(one, site, all_add_ons(), purge=True) is True
+    assert disable(one, site, all_add_ons(), purge=False, agree=yes) is False
+    assert disable(one, site, all_add_ons(), purge=True, agree=yes) is True
     assert order == [True]
     assert not site.data.exists()
-    assert disable(one, site, all_add_ons(), purge=True) is False
+    assert disable(one, site, all_add_ons(), purge=True, agree=yes) is False
 
 
 def test_what_is_required_is_not_disabled(site: Site, api: FakeApi) -> None:
     needing = AddOn(name="needing", title="", images={}, requires=("registry",))
     api.jobs |= {"registry": {"Stop": False}, "needing": {"Stop": False}}
     with pytest.raises(Conflict, match="required by needing"):
-        disable(add_on("registry"), site, [needing], purge=True)
+        disable(add_on("registry"), site, [needing], purge=True, agree=yes)
     api.jobs["needing"]["Stop"] = True
-    assert disable(add_on("registry"), site, [needing], purge=False) is True
+    assert disable(add_on("registry"), site, [needing], purge=False, agree=yes) is True
+
+
+def database(name: str, *jobs: str) -> Any:
+    """As the servers answer it."""
+    shown = DatabaseAnswer(Database=Database(Name=name, User=name), Variable="", Jobs=list(jobs))
+    return msgspec.to_builtins(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "users"),
+    [
+        (
+            "mariadb",
+            {"/v1/databases": [
+                database("shop", "web", "cron"), database("idle"),
+            ]},
+            ["default/cron (database shop)", "default/web (database shop)"],
+        ),
+        (
+            "registry",
+            {
+                "/v1/jobs": [
+                    {"Namespace": "default", "ID": "web", "Stop": False},
+                    {"Namespace": "default", "ID": "stopped", "Stop": True},
+                    {"Namespace": "default", "ID": "other", "Stop": False},
+                ],
+                "/api/v1/use": msgspec.to_builtins(use_report({
+                    ImageName("web", "1"): ["default/stopped", "default/web"],
+                    ImageName("web", "2"): ["default/web", "rec2: default/web"],
+                })),
+            },
+            ["default/web", "rec2: default/web"],
+        ),
+        ("phpmyadmin", {}, []),
+    ],
+)  # fmt: skip
+def test_what_jobs_use_is_not_disabled_unasked(
+    site: Site, api: FakeApi, name: str, answers: dict[str, Any], users: list[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def no(given: Sequence[str]) -> None:
+        asked.append(list(given))
+        raise BadInput("no")
+
+    assert disable(replace(add_on(name), removed=lambda _: None), site, [], purge=False, agree=yes) is False
+    api.jobs |= {name: {"Stop": False}}
+    api.answers |= answers
+    with pytest.raises(BadInput):
+        disable(add_on(name), site, [], purge=True, agree=no)
+    assert asked == [users]
+    assert api.calls == []
+    assert disable(add_on(name), site, [], purge=False, agree=yes) is True
+    with pytest.raises(BadInput):
+        disable(add_on(name), site, [], purge=True, agree=no)
+    assert asked[1:] == [[]], "what is disabled is used by nobody"
 
 
 def test_folders_keep_what_is_in_them(site: Site) -> None:

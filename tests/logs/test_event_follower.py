@@ -64,8 +64,39 @@ class Nomad:
         return answer
 
 
-async def test_whatever_the_stream_does_events_arrive_once(server: LogServer, tmp_path: Path) -> None:
-    nomad, app = Nomad(), web.Application()
+def a_job(ident: str, version: int, index: int) -> dict[str, Any]:
+    group = {"Name": "web", "Count": 2}
+    return {
+        "ID": ident, "Namespace": "default", "Version": version, "TaskGroups": [group], "SubmitTime": time.time_ns(),
+        "CreateIndex": 3, "ModifyIndex": index, "JobModifyIndex": index,
+    }  # fmt: skip
+
+
+class Purging(Nomad):
+    """Its jobs are purged: "shop" before anybody looked, while its allocation is still there; "brief" at once after it
+    was registered, so that its versions cannot be read any more."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == f"/v1/allocation/{KEPT}":
+            return web.json_response(alloc(KEPT, Job=a_job("shop", 4, 5)), headers={"X-Nomad-Index": "7"})
+        if request.path.startswith("/v1/job/"):
+            raise web.HTTPNotFound
+        return await super().answer(request)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        self.streams.append(request.query["index"])
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for index, job in ((8, a_job("brief", 0, 8)), (9, {"ID": "brief", "Namespace": "default", "Stop": True})):
+            event = {"Topic": "Job", "Payload": {"Job": job}}
+            await answer.write(json.dumps({"Index": index, "Events": [event]}).encode() + b"\n")
+        await asyncio.sleep(60)
+        return answer
+
+
+async def followed(nomad: Nomad, server: LogServer, tmp_path: Path) -> list[dict[str, Any]]:
+    """The events in `server` once all up to index 9 have been shipped."""
+    app = web.Application()
     app.router.add_get("/{path:.*}", nomad.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -88,6 +119,24 @@ async def test_whatever_the_stream_does_events_arrive_once(server: LogServer, tm
         await runner.cleanup()
     await asyncio.to_thread(server.index.refresh)
     _, answer, _ = await server.call("POST", "/_search", {"query": {"kql": {"query": "stream:event"}}, "size": 100})
-    found = sorted(hit["_source"]["event"]["type"] for hit in answer["hits"]["hits"])
+    return [hit["_source"] for hit in answer["hits"]["hits"]]
+
+
+async def test_whatever_the_stream_does_events_arrive_once(server: LogServer, tmp_path: Path) -> None:
+    nomad = Nomad()
+    found = sorted(one["event"]["type"] for one in await followed(nomad, server, tmp_path))
     assert found == ["Lost", "Placed"]
     assert (nomad.streams[:2], nomad.tokens) == (["1", "8"], {"the-token"})
+
+
+async def test_a_job_that_was_purged_before_anybody_looked_is_told_from_what_is_left(
+    server: LogServer, tmp_path: Path
+) -> None:
+    found = await followed(Purging(), server, tmp_path)
+    jobs = sorted((one["job"], one["event"]["type"], one["message"]) for one in found if one["event"]["kind"] == "Job")
+    assert jobs == [
+        ("brief", "Registered", "Job brief is registered as version 0: 2 instances of web"),
+        ("brief", "Removed", "Job brief is removed, with its history"),
+        ("shop", "Registered", "Job shop is registered as version 4: 2 instances of web"),
+        ("shop", "Removed", "Job shop is removed, with its history"),
+    ]

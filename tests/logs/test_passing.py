@@ -8,18 +8,51 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from yarl import URL
 
+from kokiris.logs.api.appending import merged
+from kokiris.logs.api.bulk import parse_bulk
+from kokiris.logs.api.call import EsError
 from kokiris.logs.api.upstream import Upstream
 from tests.engines.logs import OPERATOR, TOKEN, LogServer, serve_logs
 
 
 @pytest.fixture
-async def front(server: LogServer, tmp_path: Path) -> AsyncIterator[LogServer]:
+async def passed() -> list[tuple[str, str, str]]:
+    """(method, path as it was sent, body) of all that reaches the other side, in order."""
+    return []
+
+
+@pytest.fixture
+async def over_there(server: LogServer, passed: list[tuple[str, str, str]]) -> AsyncIterator[str]:
+    """The address of `server` behind something that writes down what it is asked."""
+
+    async def hand_on(request: web.Request) -> web.Response:
+        body = await request.read()
+        passed.append((request.method, request.raw_path, body.decode()))
+        headers = {name: request.headers[name] for name in ("Authorization", "Content-Type") if name in request.headers}
+        url = URL(server.url + request.raw_path, encoded=True)
+        async with server.session.request(request.method, url, data=body or None, headers=headers) as answer:
+            return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hand_on)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def front(server: LogServer, over_there: str, tmp_path: Path) -> AsyncIterator[LogServer]:
     """A door before `server`, which it may ask for everything: an entry of the client's, one of the platform's."""
     for namespace in ("default", "platform"):
         await server.call("POST", "/logs/_doc", {"message": f"entry of {namespace}", "namespace": namespace, "n": 1})
     await server.call("POST", "/_refresh")
-    async with serve_logs(tmp_path / "front", upstream=Upstream(server.url, f"Bearer {OPERATOR}")) as running:
+    async with serve_logs(tmp_path / "front", upstream=Upstream(over_there, f"Bearer {OPERATOR}")) as running:
         yield running
 
 
@@ -63,6 +96,19 @@ async def test_counts_buckets_and_several_searches_too(front: LogServer) -> None
     ("POST", "/_sql", {"query": "SELECT * FROM logs"}, "POST /_sql"),
     ("POST", "/_mget", {"ids": ["x"]}, "POST /_mget"),
     ("DELETE", "/logs-2026.11.30", None, "DELETE /logs-2026.11.30"),
+    ("PUT", "/logs/_doc/x", {"message": "in its place"}, "PUT /logs/_doc/x"),
+    ("POST", "/logs/_update/x", {"doc": {}}, "POST /logs/_update/x"),
+    ("POST", "/logs/_delete_by_query", {"query": {"match_all": {}}}, "_delete_by_query"),
+    ("POST", "/logs/_doc?pipeline=mine", {"message": "x"}, "pipeline"),
+    ("POST", "/_bulk?pipeline=mine", b'{"create":{}}\n{"message":"x"}\n', "pipeline"),
+    ("DELETE", "/_index_template/logs", None, "DELETE /_index_template/logs"),
+    ("POST", "/.security-7/_doc", {"message": "x"}, ".security-7"),
+    ("GET", "/.security-7/_search", None, ".security-7"),
+    ("GET", "/logs,<.security-7>/_search", None, ".security-7"),
+    ("GET", "/_search?expand_wildcards=all", None, "expand_wildcards"),
+    ("POST", "/_msearch", b'{"index":["logs",".security"]}\n{}\n', ".security"),
+    ("POST", "/_msearch", b'{"expand_wildcards":"hidden"}\n{}\n', "hidden"),
+    ("POST", "/_search", {"query": {"terms": {"n": {"index": "logs", "id": "x", "path": "n"}}}}, "a lookup"),
 ])  # fmt: skip
 async def test_what_could_show_more_is_refused_by_name(
     front: LogServer, method: str, path: str, body: Any, named: str
@@ -70,6 +116,86 @@ async def test_what_could_show_more_is_refused_by_name(
     status, answer, _ = await front.call(method, path, body)
     assert (status, answer["error"]["type"]) == (403, "security_exception")
     assert named in answer["error"]["reason"]
+
+
+@pytest.mark.parametrize("path", [
+    "/%255fsearch", "/_nodes/%2e%2e/_search", "/_nodes/%252e%252e/_search", "/_alias/../_search", "/logs%252f_search",
+])  # fmt: skip
+async def test_a_path_means_the_same_over_there(
+    front: LogServer, passed: list[tuple[str, str, str]], path: str
+) -> None:
+    """What is quoted twice, or leads upwards, was a search for everything once it had been passed on."""
+    url = URL(front.url + path, encoded=True)
+    async with front.session.get(url, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+        assert "entry of" not in await answer.text()
+    assert [sent for _, sent, _ in passed] in ([], [path]), "refused, or as it came"
+
+
+BULK = b"""{"create":{"_index":"shop","_id":"a"}}
+{"message":"entry of a"}
+{"delete":{"_index":"logs","_id":"a"}}
+{"index":{"_index":"shop","_id":"a","pipeline":"mine","version":7}}
+{"message":"in its place"}
+{"index":{}}
+{"message":"entry of nobody"}
+{"update":{"_index":"logs","_id":"a"}}
+{"doc":{"message":"changed"}}
+{"create":{"_index":".security-7"}}
+{"message":"a role"}
+{"create":{"_index":"<.security-{now/d}>"}}
+{"message":"a role"}
+{"create":{"_index":"shop"}}
+not JSON
+"""
+
+
+async def test_entries_are_added_and_none_is_changed(front: LogServer, passed: list[tuple[str, str, str]]) -> None:
+    status, answer, _ = await front.call(
+        "POST", "/shop/_bulk?filter_path=items.*.status,items.*.error.reason,errors", BULK
+    )
+    assert (status, answer["errors"]) == (200, True)
+    said = [
+        (name, item["status"], item.get("error", {}).get("reason", ""))
+        for one in answer["items"]
+        for name, item in one.items()
+    ]
+    assert said == [
+        ("create", 201, ""),
+        ("delete", 400, "action 2 (delete): entries are not deleted one by one"),
+        ("index", 200, ""),
+        ("index", 201, ""),
+        ("update", 400, "action 5 (update): entries are not updated"),
+        ("create", 400, "action 6 (create): index [.security-7] is the system's own"),
+        ("create", 400, "action 7 (create): index [<.security-{now/d}>] is the system's own"),
+        ("create", 400, said[7][2]),
+    ]
+    assert said[7][2].startswith("action 8 (create): failed to parse")
+    method, path, body = passed[-1]
+    assert (method, path) == ("POST", "/shop/_bulk")
+    assert body.splitlines() == [
+        '{"create":{"_index":"shop","_id":"a"}}', '{"message":"entry of a"}',
+        '{"create":{"_index":"shop","_id":"a"}}', '{"message":"in its place"}',
+        '{"index":{"_index":"shop"}}', '{"message":"entry of nobody"}',
+    ]  # fmt: skip
+    await front.call("POST", "/_refresh")
+    assert await found(front, OPERATOR) == {"a", "nobody", "default", "platform"}
+
+
+async def test_what_adds_nothing_is_not_passed_on(front: LogServer, passed: list[tuple[str, str, str]]) -> None:
+    status, answer, _ = await front.call("POST", "/_bulk", b'{"delete":{"_index":"logs","_id":"a"}}\n')
+    assert (status, answer["errors"], answer["items"][0]["delete"]["status"]) == (200, True, 400)
+    status, answer, _ = await front.call("PUT", "/_ingest/pipeline/drop", {"processors": [{"drop": {}}]})
+    assert (status, answer) == (200, {"acknowledged": True})
+    assert passed == []
+    await front.call("POST", "/_bulk", b'{"delete":{"_index":"logs","_id":"a"}}\n', token=OPERATOR)
+    assert passed[-1][2] == '{"delete":{"_index":"logs","_id":"a"}}\n', "the operator's is its own"
+
+
+@pytest.mark.parametrize("raw", [b"<html>", b"[]", b'{"items":[]}', b'{"items":[{"create":1}]}'])
+def test_an_answer_that_does_not_fit_is_named(raw: bytes) -> None:
+    with pytest.raises(EsError, match=r"logs\.elasticsearch_url answers") as refused:
+        merged(parse_bulk(b'{"create":{}}\n{"message":"x"}\n', ""), raw)
+    assert refused.value.http_status == 502
 
 
 @pytest.mark.parametrize(("method", "path"), [

@@ -71,6 +71,11 @@ async def test_what_it_uses_stays_until_its_account_goes(bed: Bed, rec2: SharedR
         ImageName("shop/web", "0"): ["rec2: default/shop"],
         ImageName("shop/web", digest=digest): ["rec2: default/other"],
     }
+    _, shown = await bed.api("GET", "use")
+    assert sorted(job for one in shown["Images"] for job in one["Jobs"]) == [
+        "rec2: default/other",
+        "rec2: default/shop",
+    ]
     with pytest.raises(BadInput, match="rec2: default/shop"):
         await bed.service.delete_tag("shop/web", "0", force=False)
     await bed.service.delete_tag("shop/web", "1", force=True)

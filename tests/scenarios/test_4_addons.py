@@ -101,7 +101,7 @@ def test_the_operator_token_is_the_nodes_own_secret(infra: Infra) -> None:
 def test_disable_keeps_the_data_and_purge_asks_first(enabled: Infra, kept_data: Path) -> None:
     blob = kept_data / "blobs" / "kept"
     blob.write_text("a blob")
-    said = enabled.kokiris("addon", "disable", ADD_ON).stdout
+    said = enabled.kokiris("addon", "disable", "-yes", ADD_ON).stdout
     assert str(blob.parent.parent) in said
     assert (state(enabled), blob.read_text()) == ("disabled", "a blob")
     assert operators_jobs(enabled).isdisjoint({ADD_ON})

@@ -72,6 +72,9 @@ def test_push_through_the_vip_and_run_from_there(infra: Infra, registry: str, jo
     refused = infra.kokiris("registry", "tag", "delete", "shop/web:1", check=False)
     assert refused.returncode == 1
     assert f"used by default/{job}" in refused.stderr
+    refused = infra.kokiris("addon", "disable", "registry", check=False)
+    assert refused.returncode == 1
+    assert f'add-on "registry" is left as it is: it is used by default/{job}' in refused.stderr
 
 
 def test_a_nodes_right_to_pull_stays_hidden(infra: Infra, registry: str, job: str) -> None:
@@ -160,7 +163,7 @@ def test_quota_retention_and_garbage(infra: Infra, registry: str) -> None:
 def test_images_survive_the_registrys_restart_and_a_kill(infra: Infra, registry: str) -> None:
     new_user(infra, registry, "erin", "**:pull,push")
     image = pushed(infra, registry, "erin", "stays/web:1")
-    infra.kokiris("addon", "disable", "registry")
+    infra.kokiris("addon", "disable", "-yes", "registry")
     infra.kokiris("addon", "enable", "registry")
     docker(infra, "erin", "pull", image)
     process = subprocess.run(

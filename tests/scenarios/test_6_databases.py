@@ -64,7 +64,7 @@ def shop(infra: Infra) -> Iterator[Infra]:
     yield infra
     infra.kokiris("db", "drop", "-yes", "shop")
     for add_on in ("phpmyadmin", "mariadb"):
-        infra.kokiris("addon", "disable", add_on)
+        infra.kokiris("addon", "disable", "-yes", add_on)
 
 
 def password(infra: Infra) -> str:
@@ -133,6 +133,12 @@ def test_backups_restores_and_drills(shop: Infra, tmp_path: Any) -> None:
     assert sql(shop, "SELECT COUNT(*) FROM t;").strip() == "3"
     sql(shop, "DELETE FROM t;")
     shop.kokiris("db", "restore", "-yes", "-file", tmp_path / "shop.sql", "shop")
+    assert sql(shop, "SELECT COUNT(*) FROM t;").strip() == "3"
+    bad = tmp_path / "bad.sql"
+    bad.write_text("CREATE TABLE u (n INT);\nINSERT INTO nowhere VALUES (1);\n")
+    refused = shop.kokiris("db", "restore", "-yes", "-file", bad, "shop", check=False)
+    assert refused.returncode == 1
+    assert 'database "shop" is as it was: line 2 (INSERT INTO nowhere VALUES…): MariaDB: ERROR 1146' in refused.stderr
     assert sql(shop, "SELECT COUNT(*) FROM t;").strip() == "3"
     assert re.search(r"shop .*ok .*ok ", shop.kokiris("db", "list").stdout)
     sql(shop, "DROP TABLE t;")

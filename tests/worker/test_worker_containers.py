@@ -110,12 +110,13 @@ async def test_static_port_of_a_host_group_is_published_where_ports_names_it(bed
                 await asyncio.sleep(0.05)
 
 
-async def test_busy_port_is_a_clear_driver_failure(bed: Any) -> None:
+async def test_a_busy_port_that_the_job_names_is_a_clear_driver_failure(bed: Any) -> None:
     await bed.start_worker()
     server = await asyncio.start_server(lambda r, w: w.close(), bed.api.node_address(), 0)
     port = server.sockets[0].getsockname()[1]
     task = container("sleep 3600", RestartPolicy=restart_policy(0))
-    alloc_id = await bed.api.assign(job(task, Networks=bridge(http=8080)), ports={"http": (port, 8080)})
+    network = NetworkResource(Mode="bridge", ReservedPorts=[Port(Label="http", Value=port, To=8080)])
+    alloc_id = await bed.api.assign(job(task, Networks=[network]), ports={"http": (port, 8080)})
     client = await bed.api.until_status(alloc_id, "failed")
     assert f":{port}" in messages(client.TaskStates["web"])
     server.close()

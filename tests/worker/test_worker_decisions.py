@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,7 @@ from kokiris.worker.client import Assignment
 from kokiris.worker.node_api.frames import StreamFrame, encode, start_position
 from kokiris.worker.node_api.paths import parts_of, refuse_secrets
 from kokiris.worker.outbox import Pending
+from kokiris.worker.tasks import events, state
 from kokiris.worker.tasks.ordering import DEAD, PENDING, RUNNING, Cause, TaskView, kill_waves, orders
 from kokiris.worker.tasks.restarts import Ended, RestartHistory, Verdict, decide, restarts_on_success
 
@@ -296,6 +298,22 @@ def test_parts_never_contain_dots(parts: list[str]) -> None:
     except BadInput:
         return
     assert not {"..", ".", ""} & set(found)
+
+
+def test_the_history_of_a_task_that_fails_under_its_policy_is_kept_whole() -> None:
+    now_ns, history = itertools.count(1), [events.received, lambda at: events.setup(at, "Building Task Directory")]
+    for _ in range(3):
+        history += [
+            lambda at: events.driver_message(at, "Downloading image"), events.started,
+            lambda at: events.terminated(at, exit_code=1), lambda at: events.restarting(at, "it ended", S),
+        ]  # fmt: skip
+    told = state.initial()
+    for one in history:
+        told = state.with_event(told, one(next(now_ns)))
+    assert [event.Time for event in told.Events or ()] == list(range(1, len(history) + 1))
+    for _ in range(100):
+        told = state.with_event(told, events.started(next(now_ns)))
+    assert len(told.Events or ()) == events.KEPT_EVENTS, "it does not grow without end"
 
 
 def test_secrets_are_refused() -> None:

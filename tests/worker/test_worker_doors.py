@@ -198,6 +198,19 @@ async def test_template_of_a_service_is_rendered_again_and_restarts(bed: Any) ->
     await bed.until_logged(alloc_id, "10.9.8.7:1 10.9.8.8:2")
     client = await bed.api.until(alloc_id, lambda one: one.TaskStates["web"].Restarts == 1)
     assert "Template with change_mode restart re-rendered" in messages(client.TaskStates["web"])
+    folder = bed.layout.allocs / alloc_id / "web"
+    assert (folder / "secrets" / "env").exists()
+    await bed.api.stop_alloc(alloc_id)
+    await bed.api.until_status(alloc_id, "complete")
+    assert not (folder / "secrets").exists(), "what is over has no secrets on the disk"
+    assert (folder / "local" / "db.txt").exists()
+    assert "hi web" in await bed.logs(alloc_id)
+    (folder / "secrets").mkdir()  # as a worker leaves it that is killed before it has removed them
+    await bed.stop_worker()
+    await bed.start_worker()
+    async with asyncio.timeout(20):
+        while (folder / "secrets").exists():
+            await asyncio.sleep(0.05)
 
 
 async def test_template_change_sends_a_signal(bed: Any) -> None:

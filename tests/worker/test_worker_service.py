@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import aiohttp
@@ -56,6 +57,31 @@ async def test_service_runs_passes_its_check_and_stops(bed: Any) -> None:
     assert events[-3:] == ["Killing", "Terminated", "Killed"]
     assert client.TaskStates["web"].Events[-2].ExitCode == 0
     assert bed.dockerd.containers({**bed.labels, "kokiris.alloc": alloc_id}) == []
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+async def test_a_port_that_is_somebody_elses_is_given_back(bed: Any, kind: socket.SocketKind) -> None:
+    await bed.start_worker()
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind((bed.api.node_address(), 0))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        port = other.getsockname()[1]
+        alloc_id = await bed.api.assign(web_job(), ports={"http": (port, 8080)})
+        client = await bed.api.until_status(alloc_id, "lost")
+        said = f"host port {port} (http) is taken on this node by somebody else"
+        assert client.ClientDescription.startswith(said)
+        [event] = client.TaskStates["web"].Events
+        assert (event.Type, event.DisplayMessage) == ("Setup Failure", client.ClientDescription)
+        assert not client.TaskStates["web"].Failed
+        assert bed.dockerd.containers({**bed.labels, "kokiris.alloc": alloc_id}) == []
+        kept = await bed.api.assign(web_job(PreventRescheduleOnLost=True), ports={"http": (port, 8080)})
+        client = await bed.api.until_status(kept, "failed")
+        assert client.TaskStates["web"].Events[0].DisplayMessage == said
+    await bed.stop_worker()
+    bed.api.clients.clear()
+    await bed.start_worker()
+    await bed.api.until_status(alloc_id, "lost")
 
 
 async def test_crash_is_restarted_by_policy_then_fails(bed: Any) -> None:

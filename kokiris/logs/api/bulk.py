@@ -99,7 +99,7 @@ def answer(actions: Sequence[Action], taken: Sequence[Taken], took_ms: int) -> d
     items: list[dict[str, Any]] = []
     errors = False
     for action in actions:
-        item = _item(action, next(results) if action.document is not None else None)
+        item = item_of(action, next(results) if action.document is not None else None)
         errors = errors or "error" in item
         items.append({action.name: item})
     return {"took": took_ms, "errors": errors, "items": items}
@@ -119,7 +119,8 @@ def refused(actions: Sequence[Action], error: Busy) -> dict[str, Any]:
     return {"took": 0, "errors": True, "items": items, **whole}
 
 
-def _item(action: Action, taken: Taken | None) -> dict[str, Any]:
+def item_of(action: Action, taken: Taken | None) -> dict[str, Any]:
+    """The answer to one action; `taken` None: it was not even tried."""
     if taken is None or (taken.error and not taken.duplicate):
         kind = "illegal_argument_exception" if action.name in {"update", "delete"} else "mapper_parsing_exception"
         reason = action.error if taken is None else taken.error

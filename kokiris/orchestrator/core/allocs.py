@@ -55,7 +55,8 @@ class Allocs:
     async def report(self, node_id: str, updates: Sequence[AllocClient]) -> int:
         """Stores what the worker of `node_id` says; returns the index. Allocations of other nodes are ignored.
 
-        The same commit brings the catalog up to date and, for an allocation that failed, an evaluation of its job.
+        The same commit brings the catalog up to date and, for an allocation that failed or was given back ("lost"), an
+        evaluation of its job.
         """
         state = self._context.state
         for update in updates:
@@ -133,7 +134,8 @@ def _quiet(client: AllocClient) -> AllocClient:
 
 
 def needs_evaluation(alloc: Alloc, client: AllocClient, job: Job) -> bool:
-    """Whether the job must be looked at again: an allocation that should run has just failed, or has come back.
+    """Whether the job must be looked at again: an allocation that should run has just failed, has come back, or was
+    given back by its worker.
 
     Failures of system jobs wait for the next evaluation: they are not rescheduled, and would only fail again at once.
     """
@@ -141,4 +143,5 @@ def needs_evaluation(alloc: Alloc, client: AllocClient, job: Job) -> bool:
         return False
     came_back = alloc.ClientStatus == "unknown" and client.ClientStatus == "running"
     failed_now = client.ClientStatus == "failed" and alloc.ClientStatus != "failed"
-    return came_back or (failed_now and job.Type in {"service", "batch"})
+    given_back = client.ClientStatus == "lost" and alloc.ClientStatus != "lost"
+    return came_back or given_back or (failed_now and job.Type in {"service", "batch"})

@@ -37,7 +37,11 @@ ACTED: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "group": (
         ("count", ""),
-        ("network", "mode host, bridge, none; static and dynamic ports; dns; hostname"),
+        (
+            "network",
+            "mode host, bridge, none; static and dynamic ports (a dynamic one taken by others leads to another); dns; "
+            "hostname",
+        ),
         ("service", "see service"),
         ("constraint, affinity, spread", ""),
         ("update", "max_parallel, health_check, deadlines, canary, auto_promote, auto_revert"),

@@ -97,6 +97,11 @@ class TaskGroup(msgspec.Struct, kw_only=True):
     PreventRescheduleOnLost: bool = False
 
 
+def replaced_when_lost(group: TaskGroup) -> bool:
+    """Whether its lost allocations are replaced."""
+    return not group.PreventRescheduleOnLost and (group.Disconnect is None or group.Disconnect.Replace)
+
+
 class Job(msgspec.Struct, kw_only=True):
     """A job, as submitted and canonicalised; also what is stored and what the API answers."""
 

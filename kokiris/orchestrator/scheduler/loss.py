@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from kokiris.orchestrator.model.alloc import Alloc, AllocClient
-from kokiris.orchestrator.model.job import Job
+from kokiris.orchestrator.model.job import Job, replaced_when_lost
 from kokiris.orchestrator.model.node import Node
 from kokiris.orchestrator.scheduler.reconcile import LOST
-from kokiris.orchestrator.scheduler.sorting import replaced_when_lost
 
 DISCONNECTED = "alloc is unknown since its node is disconnected"
 

@@ -356,7 +356,9 @@ class _Reconciler:
 
     def _stop(self, alloc: Alloc, description: str, *, lost: bool = False) -> None:
         if alloc.DesiredStatus == "run":
-            self.plan.stop.append(Stop(alloc=alloc, description=description, lost=lost))
+            own = alloc.Client if lost and alloc.ClientStatus == "lost" else None
+            said = own.ClientDescription if own is not None else ""  # its worker gave it back, or it is `description`
+            self.plan.stop.append(Stop(alloc=alloc, description=said or description, lost=lost))
 
 
 def _serves(alloc: Alloc) -> tuple[bool, int, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kokiris.orchestrator.model.alloc import Alloc
 from kokiris.orchestrator.model.deployment import Deployment
-from kokiris.orchestrator.model.job import Job, TaskGroup
+from kokiris.orchestrator.model.job import Job, TaskGroup, replaced_when_lost
 from kokiris.orchestrator.model.node import Node
 from kokiris.orchestrator.model.policy import ReschedulePolicySpec
 from kokiris.orchestrator.scheduler.reschedule import next_attempt_ns
@@ -52,11 +52,6 @@ def reschedule_policy(job: Job, group: TaskGroup) -> ReschedulePolicySpec | None
     """The group's policy, else the job's; None: failed allocations stay failed."""
     policy = group.ReschedulePolicy or job.Reschedule
     return policy if job.Type in {"service", "batch"} else None
-
-
-def replaced_when_lost(group: TaskGroup) -> bool:
-    """Whether allocations of a lost node are replaced."""
-    return not group.PreventRescheduleOnLost and (group.Disconnect is None or group.Disconnect.Replace)
 
 
 def by_node(allocs: Iterable[Alloc], nodes: Mapping[str, Node], group: TaskGroup) -> Sorted:

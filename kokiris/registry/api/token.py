@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from urllib.parse import parse_qs
 
 import falcon.asgi
@@ -16,6 +17,9 @@ from kokiris.registry.scopes import parse_scopes
 from kokiris.registry.tokenserver import Identity, LoginRefused, TokenServer
 
 FORM_LIMIT_BYTES = 64 * 1024
+_SHOWS_WORDS_OF_401_ONLY = re.compile(r"(?:skopeo|libpod|buildah|cri-o|containers)/", re.IGNORECASE)
+"""What the clients made of containers/image call themselves. Of a token endpoint's answer they read the body of a 401;
+of any other they show the bare status."""
 
 
 class TokenEndpoint:
@@ -37,7 +41,7 @@ class TokenEndpoint:
                 client_id=_one(query, "client_id"),
             )
         except KokirisError as error:
-            _refuse(resp, error)
+            _refuse(req, resp, error)
             return
         answer.scope = None
         _send(resp, answer)
@@ -61,7 +65,7 @@ class TokenEndpoint:
             scopes = parse_scopes(form.get("scope", []))
             answer = await self._server.answer(identity, scopes, offline=offline, client_id=_one(form, "client_id"))
         except KokirisError as error:
-            _refuse(resp, error)
+            _refuse(req, resp, error)
             return
         if kind == "refresh_token":
             answer.refresh_token = _one(form, "refresh_token")
@@ -103,9 +107,11 @@ def _send(resp: falcon.asgi.Response, answer: TokenAnswer) -> None:
     resp.data = msgspec.json.encode(answer)
 
 
-def _refuse(resp: falcon.asgi.Response, error: KokirisError) -> None:
+def _refuse(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: KokirisError) -> None:
     """In the registry's own form: `docker` prints `details`, others code and message."""
     resp.status = error.http_status
+    if error.http_status == 403 and _SHOWS_WORDS_OF_401_ONLY.match(req.get_header("User-Agent") or ""):
+        resp.status = 401
     resp.content_type = JSON_TYPE
     resp.set_header("Cache-Control", "no-store")
     if error.http_status == 401:

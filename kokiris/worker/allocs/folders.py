@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from kokiris.infra.config import Layout
@@ -61,6 +62,11 @@ class AllocFolders:
             secrets=self.root / task / "secrets",
             private=self.private / task,
         )
+
+    def remove_secrets(self, tasks: Iterable[str]) -> None:
+        """What those tasks were given in `secrets/`, once nothing of them runs any more. Idempotent."""
+        for task in tasks:
+            shutil.rmtree(self.task(task).secrets, ignore_errors=True)
 
     def remove(self) -> None:
         """All of it."""

@@ -45,6 +45,8 @@ class KeptAlloc(msgspec.Struct, kw_only=True):
     Tasks: dict[str, KeptTask] = msgspec.field(default_factory=dict)
     Ended: bool = False
     EndedNs: int = 0
+    Lost: str = ""
+    """Why it was given back to the servers; "": it was not."""
 
 
 class Keeper:

@@ -35,6 +35,12 @@ def static_ports(group: TaskGroup) -> set[int]:
     return {port.Value for network in group.Networks or () for port in network.ReservedPorts or ()}
 
 
+def dynamic_ports(group: TaskGroup, ports: Sequence[PortMapping]) -> list[PortMapping]:
+    """Those the servers chose."""
+    chosen = {port.Label for network in group.Networks or () for port in network.DynamicPorts or ()}
+    return [port for port in ports if port.Label in chosen]
+
+
 def needs_pause(group: TaskGroup) -> bool:
     """Several tasks share one namespace; a single container has its own, which starts twice as fast."""
     docker_tasks = [task for task in group.Tasks or () if task.Driver == "docker"]

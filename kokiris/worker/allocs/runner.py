@@ -14,12 +14,13 @@ from kokiris.kernel.errors import BadInput, KokirisError, NotFound
 from kokiris.kernel.units import SECOND_NS
 from kokiris.orchestrator.model.alloc import AllocClient
 from kokiris.orchestrator.model.allocwire import Allocation, AllocCheckStatus, TaskEvent, TaskState
-from kokiris.orchestrator.model.job import Job, TaskGroup
+from kokiris.orchestrator.model.job import Job, TaskGroup, replaced_when_lost
 from kokiris.orchestrator.model.task import Task
 from kokiris.worker.allocs.folders import AllocFolders
 from kokiris.worker.allocs.health import judge
+from kokiris.worker.allocs.hostports import taken_ports
 from kokiris.worker.allocs.kept import KeptAlloc
-from kokiris.worker.allocs.network import needs_pause, plan_of, ports_of
+from kokiris.worker.allocs.network import dynamic_ports, needs_pause, plan_of, ports_of
 from kokiris.worker.allocs.report import alloc_client, health_policy, running_since, task_healths, views
 from kokiris.worker.allocs.setups import Placed, SetupMaker
 from kokiris.worker.checks.runner import CheckSet
@@ -72,6 +73,8 @@ class AllocRunner:
         self._address = kept.Address if kept else ""
         self._ended_ns = kept.EndedNs if kept else 0
         self._kept_checks = kept.Checks if kept else {}
+        self._is_new = kept is None and alloc.ClientStatus in {"", "pending"}
+        self._lost = kept.Lost if kept else ""
         self._tasks = {
             task.Name: TaskRunner(
                 task,
@@ -185,6 +188,7 @@ class AllocRunner:
     async def run(self) -> None:
         """Returns once it has ended and said so. Cancelled, it leaves its tasks running for a later worker."""
         if self.ended:
+            self.folders.remove_secrets(self._tasks)  # an earlier worker may have died before it had
             self._say()
             return
         try:
@@ -196,6 +200,8 @@ class AllocRunner:
         self._checks.restore(self._kept_checks, running_since(self.group, self.states()))
         self._save()
         self._say()
+        if self._is_new and self._given_back():
+            return
         if not await self._have_network():
             return
         running = [asyncio.create_task(one.run(), name=f"task {name}") for name, one in self._tasks.items()]
@@ -203,9 +209,7 @@ class AllocRunner:
             self._configure_checks()  # with the network's address
             await self._until_dead()
             await self._tear_down()
-            self.ended, self._ended_ns = True, self._around.now_ns()
-            self._save()
-            self._say()
+            self._end()
         finally:
             self._checks.close()
             for template in self._templates.values():
@@ -213,6 +217,21 @@ class AllocRunner:
             for task in (*running, *([self._stopping] if self._stopping else [])):
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _given_back(self) -> bool:
+        """Whether a port that the servers chose is somebody else's here, whom they do not know (another infra): they
+        place another one at once, with another port; nothing has failed. A port that the job names is for the start
+        to find taken."""
+        taken = taken_ports(dynamic_ports(self.group, ports_of(self.alloc)))
+        if not taken:
+            return False
+        named = ", ".join(f"{port.Value} ({port.Label})" for port in taken)
+        said = f"host port {named} is taken on this node by somebody else"
+        anew = replaced_when_lost(self.group)
+        if anew:
+            self._lost = said = f"{said}: given back, to be placed anew with another port"
+        self._end_all(events.setup_failure(self._around.now_ns(), said), failed=not anew)
+        return True
 
     async def _have_network(self) -> bool:
         """False when the allocation was stopped, or failed, before it had one."""
@@ -242,6 +261,11 @@ class AllocRunner:
         for one in self._tasks.values():
             one.add_event(event)
             one.state.State, one.state.Failed = "dead", failed
+        self._end()
+
+    def _end(self) -> None:
+        """Its logs stay, and what it wrote; its secrets go: a stopped allocation may lie there for weeks."""
+        self.folders.remove_secrets(self._tasks)
         self.ended, self._ended_ns = True, self._around.now_ns()
         self._save()
         self._say()
@@ -262,7 +286,7 @@ class AllocRunner:
         decided = orders(views(self.group.Tasks or (), states), stopping=self._stop_has_begun())
         for name in decided.start:
             self._tasks[name].may_start()
-        self._end(decided)
+        self._end_tasks(decided)
         if self.alloc.DesiredStatus != "run" and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name=f"stop {self.alloc.ID[:8]}")
         self._checks.relocate(self._addresses())
@@ -273,7 +297,7 @@ class AllocRunner:
         """Before any task ran, a wish to stop is carried out at once."""
         return self.alloc.DesiredStatus != "run" and not any(s.State == "running" for s in self.states().values())
 
-    def _end(self, decided: Orders) -> None:
+    def _end_tasks(self, decided: Orders) -> None:
         now_ns = self._around.now_ns()
         for name, cause in decided.kill.items():
             event: TaskEvent | None = None
@@ -376,6 +400,8 @@ class AllocRunner:
             driver_addresses=addresses,
             checks=self._checks.statuses(),
         )
+        if self._lost:
+            word = msgspec.structs.replace(word, ClientStatus="lost", ClientDescription=self._lost)
         if word != self._said:
             self._said = word
             self._save()
@@ -396,5 +422,6 @@ class AllocRunner:
                 Tasks={name: one.kept() for name, one in self._tasks.items()},
                 Ended=self.ended,
                 EndedNs=self._ended_ns,
+                Lost=self._lost,
             )
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from kokiris.kernel.units import format_duration
 from kokiris.orchestrator.model.allocwire import TaskEvent
 
-KEPT_EVENTS = 10
-"""As Nomad: older ones are dropped."""
+KEPT_EVENTS = 30
+"""Older ones are dropped. Nomad keeps 10; a service that fails under its usual policy has about 15, and whoever
+collects them may be away for a while."""
 
 
 def received(now_ns: int) -> TaskEvent:

@@ -194,7 +194,8 @@ def job_spec(
 
 @dataclass
 class Worker:
-    """A node whose tasks are imaginary. `judge` says what becomes of an allocation: healthy, unhealthy, failed."""
+    """A node whose tasks are imaginary. `judge` says what becomes of an allocation: healthy, unhealthy, failed,
+    lost."""
 
     socket: Path | None
     node: Node
@@ -293,9 +294,9 @@ class Worker:
         if alloc.ID not in self.started:
             self.started.append(alloc.ID)
         outcome = self.judge(alloc)
-        if outcome == "failed":
+        if outcome in {"failed", "lost"}:
             self.ended.add(alloc.ID)
-            return self.word(alloc, "failed", False)
+            return self.word(alloc, outcome, False if outcome == "failed" else None)
         return self.word(alloc, "running", {"healthy": True, "unhealthy": False}.get(outcome))
 
     def word(self, alloc: Allocation, status: str, healthy: bool | None) -> AllocClient:
@@ -307,6 +308,7 @@ class Worker:
         return AllocClient(
             ID=alloc.ID,
             ClientStatus=status,
+            ClientDescription=f"the worker says {status}",
             TaskStates={task.Name: state for task in group.Tasks or ()},
             Healthy=healthy,
             HealthyAt=wall_ns() if healthy is not None else 0,

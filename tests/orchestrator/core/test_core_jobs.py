@@ -281,6 +281,24 @@ async def test_failed_allocations_are_rescheduled(tmp_path: Path) -> None:
         assert failed.Desired.NextAllocation == bed.allocs("web", ClientStatus="running")[0].ID
 
 
+@pytest.mark.parametrize("kind", ["service", "batch", "system"])
+async def test_what_a_worker_gives_back_is_placed_anew_at_once_with_another_port(tmp_path: Path, kind: str) -> None:
+    """Its port is somebody else's on that node. No back-off, and no attempt of the policy is used up."""
+    outcomes = iter(["lost", "lost"])
+    async with (
+        bed_in(tmp_path) as bed,
+        worker_on(bed, node_spec("a"), judge=lambda _alloc: next(outcomes, "healthy")),
+    ):
+        await bed.core.register_job(job_spec(count=1, Type=kind))
+        await until(lambda: bed.allocs("web", ClientStatus="running"))
+        [running] = bed.allocs("web", ClientStatus="running")
+        given_back = bed.allocs("web", ClientStatus="lost")
+        assert len({one.ports()["http"] for one in [running, *given_back]}) == 3
+        assert bed.state.nodes[running.NodeID].Status == "ready"
+        assert running.Segment.Histories.get(running.Row) is None
+        assert {one.Desired.DesiredDescription for one in given_back if one.Desired} <= {"the worker says lost"}
+
+
 async def test_a_decision_larger_than_a_commit(tmp_path: Path) -> None:
     node = node_spec("big")
     assert node.NodeResources is not None

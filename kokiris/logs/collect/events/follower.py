@@ -97,28 +97,41 @@ class EventFollower:
         """All that has changed since the kept position. Afterwards the position is the index of the first list read:
         those read later hold everything up to there as well."""
         after = self._kept.index
+        present = {_life(stub) for stub in (await self._job_stubs()).values()}
+        purged: dict[tuple[str, int], dict[int, Job]] = {}
         stubs, index = await self._source.nomad("/v1/allocations", list[_Stub], namespace="*", task_states="false")
         for number, stub in enumerate(one for one in stubs if one.ModifyIndex > after):
             alloc = await self._object(f"/v1/allocation/{stub.ID}", Allocation)
             self._outlet.put(of_allocation(alloc) if alloc is not None else ())
+            if alloc is not None and alloc.Job is not None and _life(alloc.Job) not in present:
+                purged.setdefault(_life(alloc.Job), {})[alloc.Job.Version] = alloc.Job
             if number % SHIP_AT == SHIP_AT - 1:
                 await self._outlet.ship()
         for deployment in await self._listed("/v1/deployments", Deployment, after):
             self._deployment(deployment)
         for evaluation in await self._listed("/v1/evaluations", Evaluation, after):
             self._outlet.put(of_evaluation(evaluation))
-        await self._catch_up_jobs(after)
+        await self._catch_up_jobs(after, purged)
         nodes, _ = await self._source.nomad("/v1/nodes", list[_Stub])
         for stub in nodes:
             node = await self._object(f"/v1/node/{stub.ID}", Node) if stub.ModifyIndex > after else None
             self._outlet.put(of_node(node) if node is not None else ())
         await self._shipped(index)
 
-    async def _catch_up_jobs(self, after: int) -> None:
+    async def _job_stubs(self) -> dict[str, _Stub]:
         stubs, _ = await self._source.nomad("/v1/jobs", list[_Stub], namespace="*")
-        known = {_name(stub.Namespace, stub.ID): stub for stub in stubs}
+        return {_name(stub.Namespace, stub.ID): stub for stub in stubs}
+
+    async def _catch_up_jobs(self, after: int, unlisted: dict[tuple[str, int], dict[int, Job]]) -> None:
+        """`unlisted`: jobs that were in no list before their allocations were read: what came and went while nobody
+        looked is told from those, which the servers keep for an hour."""
+        known = await self._job_stubs()
+        for life, versions in unlisted.items():
+            if life not in map(_life, known.values()):
+                self._outlet.put(of_versions(list(versions.values()), after))
+                self._removed(*life)
         for name in self._kept.jobs.keys() - known.keys():
-            self._removed(name)
+            self._removed(name, self._kept.jobs[name])
         for name, stub in known.items():
             self._kept.jobs[name] = stub.CreateIndex
             if stub.ModifyIndex > after:
@@ -181,16 +194,18 @@ class EventFollower:
         elif event.Topic == "Deployment" and (deployment := _decoded(raw, Deployment)) is not None:
             self._deployment(deployment)
         elif event.Topic == "Job":
-            await self._job(msgspec.json.decode(raw, type=_Stub))
+            await self._job(raw)
 
-    async def _job(self, stub: _Stub) -> None:
+    async def _job(self, raw: msgspec.Raw) -> None:
+        stub = msgspec.json.decode(raw, type=_Stub)
         name = _name(stub.Namespace, stub.ID)
         if not stub.CreateIndex:  # of a job that is gone, nothing but its name is told
             if name in self._kept.jobs:
-                self._removed(name)
+                self._removed(name, self._kept.jobs[name])
             return
         self._kept.jobs[name] = stub.CreateIndex
-        await self._versions(stub.Namespace, stub.ID, self._kept.index)
+        if not await self._versions(stub.Namespace, stub.ID, self._kept.index) and (job := _decoded(raw, Job)):
+            self._outlet.put(of_versions([job], self._kept.index))  # purged meanwhile: what the stream told of it
 
     # ---- both ways ----------------------------------------------------------------------------------------------
 
@@ -201,14 +216,17 @@ class EventFollower:
         else:
             self._kept.deployments[deployment.ID] = seen(deployment)
 
-    async def _versions(self, namespace: str, job_id: str, after: int) -> None:
+    async def _versions(self, namespace: str, job_id: str, after: int) -> bool:
+        """False for a job that is gone."""
         found = await self._object(f"/v1/job/{quote(job_id, safe='')}/versions?namespace={quote(namespace)}", _Versions)
         if found is not None:
             self._outlet.put(of_versions(found.Versions, after))
+        return found is not None
 
-    def _removed(self, name: str) -> None:
+    def _removed(self, name: str, create_index: int) -> None:
         namespace, _, job_id = name.partition("/")
-        self._outlet.put([removed(namespace, job_id, self._kept.jobs.pop(name), time.time_ns())])
+        self._kept.jobs.pop(name, None)
+        self._outlet.put([removed(namespace, job_id, create_index, time.time_ns())])
 
     async def _shipped(self, index: int) -> None:
         """Ships, then keeps the position."""
@@ -232,6 +250,11 @@ async def _pump(batches: AsyncIterator[StreamBatch], queue: asyncio.Queue[Stream
 
 def _name(namespace: str, job_id: str) -> str:
     return f"{namespace}/{job_id}"
+
+
+def _life(job: _Stub | Job) -> tuple[str, int]:
+    """A job of the same name that was purged and registered again is another one."""
+    return _name(job.Namespace, job.ID), job.CreateIndex
 
 
 def _decoded(raw: msgspec.Raw, as_type: type[T]) -> T | None:
