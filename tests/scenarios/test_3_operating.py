@@ -286,9 +286,9 @@ def test_an_update_takes_its_static_port_over(infra: Infra, job: str) -> None:
     assert "two" in infra.curl(f"https://{job}.localhost/").body
 
 
-CALLS = """
+CALLS = r"""
 while true; do
-  page=$(/bin/busybox wget -q -T 5 -O - http://@ADDRESS@/)
+  page=$(echo -e 'GET / HTTP/1.0\r\n\r' | /bin/busybox nc -w 5 @ADDRESS@)
   case $page in *allocation*) echo answered ;; *) echo lost ;; esac
   /bin/busybox usleep 50000
 done
@@ -299,7 +299,7 @@ def test_dockerd_ends_and_returns_without_a_lost_request(infra: Infra, job: str)
     """dockerd takes all its port rules out when it starts, and the processes that carry connections between containers
     die with it: neither a request through the VIP nor one of a container to another notices."""
     address, port = min(infra.instances("site"))
-    calls = CALLS.replace("@ADDRESS@", f"{address}:{port}")
+    calls = CALLS.replace("@ADDRESS@", f"{address} {port}")
     infra.run_job(script(job, calls, kind="service", config='network_mode = "bridge"'), "-detach")
     caller = until(lambda: infra.allocs(job), "it runs")[0]["ID"]
 
