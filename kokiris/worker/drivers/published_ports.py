@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -43,6 +45,7 @@ class PublishedPorts:
         self._held: dict[str, list[PublishedPort]] = {}
         self._inherited: dict[str, Rules] = {}
         """Of an earlier worker's containers that have not been found again yet."""
+        self._pidfds: dict[str, int] = {}
         self._bridge: Bridge | None = None
         self._changed = asyncio.Event()
 
@@ -61,11 +64,14 @@ class PublishedPorts:
         elif self._held.get(container) != ports:
             self._held[container] = ports
             self._inherited.pop(container, None)
+            self._watch(container, int((state.get("State") or {}).get("Pid") or 0))
             self._changed.set()
 
     def release(self, container_id: str) -> None:
         """Of one that has ended. Idempotent."""
-        held, inherited = (one.pop(_short(container_id), None) for one in (self._held, self._inherited))
+        container = _short(container_id)
+        self._unwatch(container)
+        held, inherited = (one.pop(container, None) for one in (self._held, self._inherited))
         if held is not None or inherited is not None:
             self._changed.set()
 
@@ -74,8 +80,29 @@ class PublishedPorts:
         for gone in self._inherited.keys() - {_short(one) for one in container_ids}:
             self.release(gone)
 
+    def _watch(self, container: str, pid: int) -> None:
+        """Its end is seen at once. docker takes the container's network away before it tells: connections made in
+        between would wait seconds for an address that is gone, instead of being refused and sent elsewhere."""
+        self._unwatch(container)
+        with contextlib.suppress(OSError):  # it has ended, or docker counts processes elsewhere
+            fd = self._pidfds[container] = os.pidfd_open(pid)
+            asyncio.get_running_loop().add_reader(fd, self.release, container)
+
+    def _unwatch(self, container: str) -> None:
+        fd = self._pidfds.pop(container, None)
+        if fd is not None:
+            asyncio.get_running_loop().remove_reader(fd)
+            os.close(fd)
+
     async def run(self) -> None:
         """Writes what has changed, for ever; what fails is tried again."""
+        try:
+            await self._write_on()
+        finally:
+            for container in list(self._pidfds):
+                self._unwatch(container)
+
+    async def _write_on(self) -> None:
         said = ""
         while True:
             await self._changed.wait()
