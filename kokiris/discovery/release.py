@@ -16,10 +16,13 @@ import msgspec
 
 from kokiris.discovery.catalog import Catalog
 
-EDGE_SILENCE_S = 15.0
-"""An edge that has not reported for so long is gone. Longer than its restart takes: HAProxy goes on without it."""
+EDGE_SILENCE_S = 30.0
+"""An edge that has not reported for so long is gone. Longer than its restart takes, or a machine that is out of breath:
+HAProxy goes on without it, and sends requests where it was last told to."""
 ACQUAINTANCE_S = 5.0
 """After a start nobody is known: two of the edges' reports fit in."""
+NO_EDGE_S = 15.0
+"""After a start without any report, there is no edge."""
 
 
 class EdgeReport(msgspec.Struct, kw_only=True):
@@ -67,7 +70,7 @@ class ReleaseLedger:
         now_s = self.clock_s()
         self._edges = {node: edge for node, edge in self._edges.items() if now_s - edge.heard_at_s <= EDGE_SILENCE_S}
         age_s = now_s - self._started_at_s
-        if age_s < ACQUAINTANCE_S or (not self._edges and age_s < EDGE_SILENCE_S):
+        if age_s < ACQUAINTANCE_S or (not self._edges and age_s < NO_EDGE_S):
             return list(instances)
         return [one for one in instances if not self._is_released(one)]
 

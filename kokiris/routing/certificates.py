@@ -79,6 +79,8 @@ class CertificateStore:
         self._wanted = {DEFAULT, *(name for name in names if not _is_address(name))}
         for name in self.failures.keys() - self._wanted:
             del self.failures[name]
+        for name in self._have.keys() - self._wanted:
+            del self._have[name]  # HAProxy forgets it too; if it comes back, its file is installed anew
         for name in self._wanted - self._have.keys() - self._tasks.keys():
             if not self._reuse(name):
                 self._begin(name)

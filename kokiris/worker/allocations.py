@@ -80,6 +80,7 @@ class Allocations:
             except KokirisError:
                 await asyncio.sleep(RETRY_S)
                 continue
+            self._around.ports.retain(container["Id"] for container in found)
             for container in found:
                 alloc_id = container.get("Labels", {}).get(ALLOC_LABEL, "")
                 runner = self.runners.get(alloc_id)

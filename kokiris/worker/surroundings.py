@@ -14,6 +14,7 @@ from kokiris.worker.allocs.network import PauseContainers
 from kokiris.worker.checks.probe import Prober
 from kokiris.worker.client import Servers
 from kokiris.worker.drivers.contract import Driver
+from kokiris.worker.drivers.published_ports import PublishedPorts
 from kokiris.worker.templates.services import ServiceWatcher
 
 
@@ -28,6 +29,7 @@ class Surroundings:
     servers: Servers
     drivers: Mapping[str, Driver]
     pauses: PauseContainers
+    ports: PublishedPorts
     prober: Prober
     keeper: Keeper
     services: ServiceWatcher

@@ -24,6 +24,7 @@ from kokiris.worker.client import Servers
 from kokiris.worker.drivers.contract import Driver
 from kokiris.worker.drivers.docker import DockerDriver, NodeAuth
 from kokiris.worker.drivers.engine import Engine, registry_of
+from kokiris.worker.drivers.published_ports import PublishedPorts
 from kokiris.worker.drivers.raw_exec import RawExecDriver
 from kokiris.worker.identity import load_identity
 from kokiris.worker.node_api.app import make_node_app
@@ -65,8 +66,10 @@ class Worker:
         servers = Servers(config.servers, self._client_tls, identity.NodeID, identity.SecretID)
         outbox = Outbox(servers.report)
         address = await self._advertised()
+        ports = PublishedPorts(self._engine, self._label)
+        await ports.begin()
         drivers: dict[str, Driver] = {
-            "docker": DockerDriver(self._engine, self._label, self._registry_auth(servers)),
+            "docker": DockerDriver(self._engine, self._label, ports, self._registry_auth(servers)),
             "raw_exec": RawExecDriver(),
         }
         around = Surroundings(
@@ -75,7 +78,8 @@ class Worker:
             node_address=address,
             servers=servers,
             drivers=drivers,
-            pauses=PauseContainers(self._engine, self._label),
+            pauses=PauseContainers(self._engine, self._label, ports),
+            ports=ports,
             prober=Prober(),
             keeper=Keeper(layout),
             services=ServiceWatcher(servers),
@@ -109,6 +113,7 @@ class Worker:
             self._loop(registration.watch_fingerprint()),
             self._loop(self._follow(registration, allocations, outbox)),
             self._loop(allocations.collect()),
+            self._loop(ports.run()),
             self._loop(self._renew(door, servers)),
         ]
         log.info("worker %s of %s: services at %s", identity.NodeID, config.name, address)

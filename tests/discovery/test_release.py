@@ -8,7 +8,7 @@ import msgspec
 
 from kokiris.discovery.catalog import Catalog
 from kokiris.discovery.model import ServiceInstance
-from kokiris.discovery.release import ACQUAINTANCE_S, EDGE_SILENCE_S, EdgeReport, ReleaseLedger
+from kokiris.discovery.release import ACQUAINTANCE_S, EDGE_SILENCE_S, NO_EDGE_S, EdgeReport, ReleaseLedger
 from kokiris.store.contract import Event, Range
 from tests.discovery.conftest import KEYS
 
@@ -84,7 +84,7 @@ def test_after_a_start_nobody_is_known_yet() -> None:
     clock.now_s += ACQUAINTANCE_S
     assert fresh.unreleased(["i1"]) == []
     silent = ReleaseLedger(catalog, clock)
-    clock.now_s += EDGE_SILENCE_S - 0.1
+    clock.now_s += NO_EDGE_S - 0.1
     assert silent.unreleased(["i1"]) == ["i1"]
     clock.now_s += 0.2
     assert silent.unreleased(["i1"]) == []

@@ -287,6 +287,11 @@ async def test_certificates_by_server_name(
     platform = set(node.config.addresses.hosts())
     assert set(await asyncio.to_thread(served_certificate, node, "unknown.test")) == platform
     assert set(await asyncio.to_thread(served_certificate, node, None)) == platform
+    await rpc.remove("web", "i1")
+    await answers("site.test", 404)
+    await rpc.put("web", "i1", one.port, TAGS)
+    await answers("site.test", 200)
+    assert await asyncio.to_thread(served_certificate, node, "site.test") == ("site.test",), "a name that comes back"
     folder = node.layout.haproxy / "certificates"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     signed = len(rpc.signed)

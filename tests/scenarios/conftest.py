@@ -27,6 +27,7 @@ def infra(request: pytest.FixtureRequest) -> Iterator[Infra]:
     run(["make", "down", "PURGE=1"])
     rules = run(["iptables-save"]).stdout
     assert "docker0" not in rules, "no rule of our bridge is left"
+    assert "KOKIRIS" not in rules, "nor a chain of ours"
     if run(["pgrep", "-x", "dockerd"], check=False).returncode:  # other tests' dockerd may need the common chains
         assert "DOCKER" not in rules, "the machine forwards packets as it did before"
 

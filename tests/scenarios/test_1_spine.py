@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.scenarios.infra import KOKIRIS, Infra, run, until
-from tests.scenarios.load import Load
+from tests.scenarios.load import Load, with_scripts
 
 pytestmark = pytest.mark.scenario
 
@@ -116,15 +116,16 @@ def test_dig_finds_healthy_instances_only(infra: Infra) -> None:
 
 
 def test_rolling_update_and_scale_down_lose_no_request(infra: Infra, job: str) -> None:
-    infra.run_job(infra.site_job(job, count=3, title="first"))
+    infra.run_job(with_scripts(infra.site_job(job, count=3, title="first")))
     until(lambda: infra.curl(f"https://{job}.localhost/").status == 200, "routed")
-    with Load(infra, f"{job}.localhost") as load:
-        until(lambda: load.good > 50, "load runs")
-        infra.run_job(infra.site_job(job, count=3, title="second"))
-        infra.run_job(infra.site_job(job, count=1, title="second"))
+    with Load(infra, f"{job}.localhost", scripts=True) as load:
+        until(lambda: load.good > 50 and load.posted, "load runs")
+        infra.run_job(with_scripts(infra.site_job(job, count=3, title="second")))
+        infra.run_job(with_scripts(infra.site_job(job, count=1, title="second")))
         until(lambda: len(infra.allocs(job)) == 1 and not infra.allocs(job, "pending"), "one instance is left")
-        good = load.good
-        until(lambda: load.good > good + 50, "the last instance answers")
+        good, posted, downloaded = load.good, load.posted, load.downloaded
+        until(lambda: load.good > good + 50 and load.posted > posted, "the last instance answers")
+        until(lambda: load.downloaded > downloaded, "a download ends")
     assert load.failures == []
     assert any("first" in body for body in load.bodies)
     assert any("second" in body for body in load.bodies)

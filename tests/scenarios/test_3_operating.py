@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 
 from kokiris.access.exports import parse_exports
 from tests.scenarios.infra import KOKIRIS, Infra, run, site_image, until
+from tests.scenarios.load import Load
 
 pytestmark = pytest.mark.scenario
 
@@ -284,15 +286,40 @@ def test_an_update_takes_its_static_port_over(infra: Infra, job: str) -> None:
     assert "two" in infra.curl(f"https://{job}.localhost/").body
 
 
-def test_kill_9_of_dockerd_keeps_the_containers(infra: Infra) -> None:
-    """dockerd rewrites its port rules when it returns, so that requests may fail for a moment: HAProxy asks the next
-    instance at once, whose rules are gone too; waiting instead would cost a second whenever one instance dies."""
-    before, victim = infra.containers(), infra.pid("dockerd")
-    run(["kill", "-9", str(victim)])
-    until(lambda: infra.pid("dockerd") not in {0, victim}, "dockerd is back")
-    until(lambda: infra.kokiris("status", check=False).returncode == 0, "all is well again")
-    until(lambda: infra.curl("https://www.site.localhost/").status == 200, "the site answers")
-    assert until(infra.containers, "docker answers") == before
+CALLS = r"""
+while true; do
+  page=$(echo -e 'GET / HTTP/1.0\r\n\r' | /bin/busybox nc -w 5 @ADDRESS@)
+  case $page in *allocation*) echo answered ;; *) echo lost ;; esac
+  /bin/busybox usleep 50000
+done
+"""
+
+
+def test_dockerd_ends_and_returns_without_a_lost_request(infra: Infra, job: str) -> None:
+    """dockerd takes all its port rules out when it starts, and the processes that carry connections between containers
+    die with it: neither a request through the VIP nor one of a container to another notices."""
+    address, port = min(infra.instances("site"))
+    calls = CALLS.replace("@ADDRESS@", f"{address} {port}")
+    infra.run_job(script(job, calls, kind="service", config='network_mode = "bridge"'), "-detach")
+    caller = until(lambda: infra.allocs(job), "it runs")[0]["ID"]
+
+    def called() -> Counter[str]:
+        return Counter(infra.kokiris("alloc", "logs", caller).stdout.split())
+
+    until(lambda: called()["answered"] > 10, "a container calls another")
+    before = infra.containers()
+    with Load(infra, "www.site.localhost") as load:
+        until(lambda: load.good > 30, "load runs")
+        for signal in ("KILL", "TERM"):
+            victim = infra.pid("dockerd")
+            run(["kill", f"-{signal}", str(victim)])
+            until(lambda: infra.pid("dockerd") not in {0, victim}, "dockerd is back")  # noqa: B023 - called at once
+            until(lambda: infra.kokiris("status", check=False).returncode == 0, "all is well again")
+            assert until(infra.containers, "docker answers") == before
+        good, answered = load.good, called()["answered"]
+        until(lambda: load.good > good + 30 and called()["answered"] > answered, "requests go on")
+    assert load.failures == []
+    assert called()["lost"] == 0
 
 
 def test_a_second_infra_beside_the_first_leaves_it_alone(infra: Infra) -> None:

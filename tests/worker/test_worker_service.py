@@ -133,6 +133,32 @@ async def test_stop_waits_until_the_edges_have_released_the_instance(bed: Any) -
     assert "Killing" in event_types(client.TaskStates["web"])
 
 
+async def test_stop_waits_through_an_outage_of_the_servers(bed: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """HAProxy goes on sending requests to the instance while the servers are away, and some are under way."""
+    await bed.start_worker()
+    port = bed.port()
+    alloc_id = await bed.api.assign(web_job(), ports={"http": (port, 8080)})
+    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    bed.api.released.clear()
+    await bed.api.stop_alloc(alloc_id)
+    async with asyncio.timeout(60):
+        while not bed.api.released_asked:
+            await asyncio.sleep(0.01)
+        caplog.set_level("INFO")
+        await bed.api.stop()
+        while "nobody says yet" not in caplog.text and "without the edges' word" not in caplog.text:
+            await asyncio.sleep(0.01)
+        bed.api.released_asked.clear()
+        await bed.api.start(bed.api.port)
+        while not bed.api.released_asked:
+            await asyncio.sleep(0.01)
+    async with aiohttp.ClientSession() as session, session.get(f"http://{bed.api.node_address()}:{port}/") as answer:
+        assert answer.status == 200
+    bed.api.released.set()
+    client = await bed.api.until_status(alloc_id, "complete")
+    assert "Killing" in event_types(client.TaskStates["web"])
+
+
 async def test_failing_check_restarts_the_task_by_check_restart(bed: Any) -> None:
     await bed.start_worker()
     check = ServiceCheck(

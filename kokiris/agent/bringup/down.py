@@ -23,6 +23,7 @@ from kokiris.infra.labels import INFRA_LABEL, infra_label
 from kokiris.kernel.errors import Conflict, HostError
 from kokiris.registry.layout import distrust_registry
 from kokiris.worker.drivers.cgroups import ROOT, remove_parent
+from kokiris.worker.drivers.published_ports import remove_rules
 
 AGENT_STOP_TIMEOUT_S = 90.0
 STOP_ORDER = ("worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
@@ -53,6 +54,7 @@ def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:
         _end(agent, signal.SIGTERM, AGENT_STOP_TIMEOUT_S)
         done.append("agent")
     done += _end_leftovers(layout)
+    remove_rules(infra_label(config))
     if restore_network(config, layout):
         done.append(f"bridge {config.docker.bridge}")
     if config.hosts_file:

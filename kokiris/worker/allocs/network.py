@@ -14,6 +14,7 @@ from kokiris.worker.drivers.docker import container_address
 from kokiris.worker.drivers.docker_config import port_bindings
 from kokiris.worker.drivers.engine import Engine
 from kokiris.worker.drivers.pause import PauseImage
+from kokiris.worker.drivers.published_ports import PublishedPorts
 from kokiris.worker.drivers.start_advice import start_advice
 
 PAUSE_TASK = "_pause"
@@ -61,8 +62,9 @@ def plan_of(group: TaskGroup, ports: Sequence[PortMapping], pause_container: str
 class PauseContainers:
     """Makes, finds again and removes the containers that hold namespaces."""
 
-    def __init__(self, engine: Engine, infra_label: str) -> None:
+    def __init__(self, engine: Engine, infra_label: str, ports: PublishedPorts) -> None:
         self._engine = engine
+        self._ports = ports
         self._infra_label = infra_label
         self._image = PauseImage(engine)
 
@@ -77,10 +79,12 @@ class PauseContainers:
             raise StartFailed(
                 f"Failed to set up the group's network: {error.message}", next_step=start_advice(error.message)
             ) from error
+        self._ports.hold(found)
         return str(found["Id"]), container_address(found)
 
     async def remove(self, container_id: str) -> None:
         """Raises Unavailable while the engine is away."""
+        self._ports.release(container_id)
         await self._engine.remove(container_id)
 
     async def _running(self, name: str) -> dict[str, object] | None:

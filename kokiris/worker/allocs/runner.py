@@ -35,7 +35,9 @@ from kokiris.worker.templates.variables import TaskVariables
 
 log = logging.getLogger(__name__)
 
-RELEASE_WAIT_S = 10.0
+RELEASE_WAIT_S = 30.0
+"""How long requests that an instance has begun may take once it is to stop, and how long an edge may be away."""
+RELEASE_RETRY_S = 0.5
 NETWORK_RETRY_S = 1.0
 TEAR_DOWN_TRIES = 30
 NETWORK_PATIENCE_S = 30
@@ -337,9 +339,9 @@ class AllocRunner:
         if instances and any(one.state.State == "running" for one in self._tasks.values()):
             try:
                 async with asyncio.timeout(RELEASE_WAIT_S + 2):
-                    await self._around.servers.released(instances, RELEASE_WAIT_S)
-            except (KokirisError, TimeoutError) as error:
-                log.info("allocation %s: stopping without the edges' word (%s)", self.alloc.ID[:8], error)
+                    await self._released(instances)
+            except TimeoutError:
+                log.info("allocation %s: stopping without the edges' word", self.alloc.ID[:8])
         if self.group.ShutdownDelay and not hurry:
             for one in self._tasks.values():
                 if one.state.State == "running":
@@ -351,6 +353,17 @@ class AllocRunner:
             for name in wave:
                 await self._tasks[name].dead.wait()
         self._changed.set()
+
+    async def _released(self, instances: list[str]) -> None:
+        """Servers that are away are asked again: meanwhile HAProxy goes on sending requests."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RELEASE_WAIT_S
+        while True:
+            try:
+                return await self._around.servers.released(instances, max(0.0, deadline - loop.time()))
+            except KokirisError as error:
+                log.info("allocation %s: nobody says yet whether it is released (%s)", self.alloc.ID[:8], error.message)
+                await asyncio.sleep(RELEASE_RETRY_S)
 
     async def _tear_down(self) -> None:
         for _ in range(TEAR_DOWN_TRIES if self._pause else 0):

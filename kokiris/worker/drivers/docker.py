@@ -30,6 +30,7 @@ from kokiris.worker.drivers.docker_config import container_name, create_body
 from kokiris.worker.drivers.docker_exec import open_exec
 from kokiris.worker.drivers.docker_usage import usage_from_stats
 from kokiris.worker.drivers.engine import Engine, EngineError, registry_of
+from kokiris.worker.drivers.published_ports import PublishedPorts
 from kokiris.worker.drivers.pull_advice import pull_advice
 from kokiris.worker.drivers.signals import number
 from kokiris.worker.drivers.start_advice import start_advice
@@ -53,9 +54,12 @@ class DockerDriver:
 
     name = "docker"
 
-    def __init__(self, engine: Engine, infra_label: str, node_auth: NodeAuth | None = None) -> None:
+    def __init__(
+        self, engine: Engine, infra_label: str, ports: PublishedPorts, node_auth: NodeAuth | None = None
+    ) -> None:
         """`node_auth` gives what this node may pull an image with when the job names no credentials of its own."""
         self._engine = engine
+        self._ports = ports
         self._node_auth = node_auth
         self._infra_label = infra_label
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -106,6 +110,7 @@ class DockerDriver:
                 raise StartFailed(
                     f"Failed to create or start container: {error.message}", next_step=start_advice(error.message)
                 ) from error
+        self._ports.hold(state)
         return TaskHandle(
             driver=self.name,
             container_id=container_id,
@@ -178,10 +183,12 @@ class DockerDriver:
             try:
                 found = await self._engine.inspect(handle.container_id)
             except NotFound:
+                self._ports.release(handle.container_id)
                 return False
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             else:
+                self._ports.hold(found)
                 handle.address = container_address(found)
                 return True
 
@@ -192,8 +199,10 @@ class DockerDriver:
                 await self._engine.wait(handle.container_id)
                 state = (await self._engine.inspect(handle.container_id))["State"]
                 if not state["Running"]:
+                    self._ports.release(handle.container_id)
                     return _exit_of(state)
             except NotFound:
+                self._ports.release(handle.container_id)
                 return Exit(code=137, gone=True, message="the container was removed by somebody else")
             except KokirisError as error:
                 log.info("waiting for container %s: %s", handle.container_id[:12], error.message)
