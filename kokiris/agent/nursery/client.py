@@ -19,7 +19,7 @@ from kokiris.kernel.errors import HostError
 PATIENCE_S = 60.0
 """For a nursery to come up, and again for its answer: loading takes it a second, ten on a busy machine."""
 RETRY_S = 0.05
-CODE_TIMEOUT_S = 5.0
+CODE_TIMEOUT_S = 10.0
 """The nursery learns of an end when we do."""
 
 
