@@ -18,7 +18,7 @@ from tests.scenarios.infra import run as command
 SETTLE_S = 5
 CPU_FOR_S = 30
 """What idle means: nothing has been asked of it for a while."""
-CORE = ("agent", "server", "worker", "edge", "dns")
+CORE = ("agent", "nursery", "server", "worker", "edge", "dns")
 ENGINE = ("dockerd", "containerd", "containerd-shim", "docker-proxy")
 ADD_ONS = {"distribution": "registry", "apache": "phpMyAdmin", "mariadb": "MariaDB"}
 """Task → what its container is listed as."""

@@ -28,8 +28,34 @@ from kokiris.routing.haproxy.command import haproxy_command
 log = logging.getLogger("kokiris.agent")
 
 RENEWAL_INTERVAL_S = 3600.0
+NURSERY_SOCKET = "nursery.sock"
 DOCKER_PATIENCE = 600
 """Tenths of a second."""
+
+
+NURSERY_LOADS = (
+    "uvloop",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+    "tomllib",
+    "encodings.idna",
+    "kokiris.agent.roles.dns",
+    "kokiris.agent.roles.edge",
+)
+"""What most roles load, in that order; what one role alone needs is better loaded there (docs/decisions/0021)."""
+OWN_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def nursery_spec(layout: Layout) -> ProcessSpec:
+    """What the roles are forked from."""
+    return ProcessSpec(
+        name="nursery",
+        argv=[sys.executable, "-m", "kokiris.agent.nursery", str(layout.run / NURSERY_SOCKET), *NURSERY_LOADS],
+        log_file=layout.logs / "nursery.log",
+        pid_file=layout.run / "nursery.pid",
+        env=OWN_ENVIRONMENT,
+    )
 
 
 def role_spec(role: str, config: Config, layout: Layout) -> ProcessSpec:
@@ -39,7 +65,8 @@ def role_spec(role: str, config: Config, layout: Layout) -> ProcessSpec:
         argv=[sys.executable, "-m", "kokiris.agent.role", role, "--config", str(layout.config)],
         log_file=layout.logs / f"{role}.log",
         pid_file=layout.run / f"{role}.pid",
-        env={"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"},
+        env=OWN_ENVIRONMENT,
+        nursery=layout.run / NURSERY_SOCKET,
         stop_timeout_s=20.0,
     )
 
@@ -54,7 +81,7 @@ def vip_sockets(config: Config, layout: Layout) -> list[socket.socket]:
 
 def specs(config: Config, layout: Layout, fds: list[int]) -> list[ProcessSpec]:
     """Everything that should run on this node, in the order it is started."""
-    wanted = []
+    wanted = [nursery_spec(layout)]
     if config.worker and runs_dockerd(config, layout):
         wanted.append(dockerd_spec(config, layout))
     if config.server and config.store.kind == "etcd" and not config.store.endpoints:

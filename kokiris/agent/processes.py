@@ -8,7 +8,7 @@ import hashlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class ProcessSpec:
     pass_fds: Sequence[int] = ()
     stop_signal: int = signal.SIGTERM
     stop_timeout_s: float = 10.0
+    nursery: Path | None = None
+    """The socket of the nursery that forks it; None: it is a program of its own."""
     inner_pid_files: Sequence[Path] = ()
     """Of processes that it starts itself: removed before a start when they name nobody that runs (see `start`)."""
 
@@ -70,30 +72,33 @@ def read_pid(pid_file: Path) -> PidRecord | None:
 class Running:
     """A process we started or adopted."""
 
-    def __init__(self, record: PidRecord, child: subprocess.Popen[bytes] | None, *, adopted: bool) -> None:
+    def __init__(
+        self, record: PidRecord, exit_code: Callable[[], Awaitable[int | None]] | None, *, adopted: bool
+    ) -> None:
+        """`exit_code` is called once it has ended; None: nobody knows. Raises ProcessLookupError when it is gone."""
         self.pid = record.pid
         self.adopted = adopted
-        self._record = record
-        self._child = child
         self._pidfd = os.pidfd_open(record.pid)
-        self._ended = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
+        self._ended = asyncio.create_task(self._end(exit_code), name=f"end of {record.pid}")
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
 
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
-        code = self._child.wait() if self._child is not None else None
-        if not self._ended.done():
-            self._ended.set_result(code)
+        self._gone.set()
+
+    async def _end(self, exit_code: Callable[[], Awaitable[int | None]] | None) -> int | None:
+        await self._gone.wait()
+        return None if exit_code is None else await exit_code()
 
     async def wait(self) -> int | None:
-        """Returns when it has ended: the exit code, or None for an adopted process (only its parent learns it)."""
-        code: int | None = await asyncio.shield(self._ended)
-        return code
+        """Returns when it has ended: the exit code, or None where its parent cannot tell (it was adopted)."""
+        return await asyncio.shield(self._ended)
 
     def alive(self) -> bool:
         """Whether it still runs."""
-        return not self._ended.done()
+        return not self._gone.is_set()
 
     def send(self, number: int) -> None:
         """Signals exactly this process, never one that got its pid later."""
@@ -178,4 +183,8 @@ def start(spec: ProcessSpec) -> Running:
             raise HostError(f'cannot start {spec.name} ("{spec.argv[0]}"): {error.strerror}') from error
     record = PidRecord(pid=child.pid, start_time=start_time_of(child.pid) or 0, fingerprint=spec.fingerprint())
     write_atomic(spec.pid_file, msgspec.json.encode(record))
-    return Running(record, child, adopted=False)
+
+    async def exit_code() -> int:
+        return child.wait()
+
+    return Running(record, exit_code, adopted=False)

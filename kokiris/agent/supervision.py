@@ -7,6 +7,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
+from kokiris.agent.nursery.client import fork
 from kokiris.agent.processes import ProcessSpec, Running, adopt, read_pid, start
 from kokiris.kernel.errors import HostError
 
@@ -47,28 +48,38 @@ class Supervised:
     async def _keep(self) -> None:
         backoff = Backoff()
         loop = asyncio.get_running_loop()
-        await self._replace_stranger()
         while not self._stopping.is_set():
+            await self._replace_stranger()
             began = loop.time()
             try:
-                self.running = adopt(self.spec) or start(self.spec)
+                self.running = adopt(self.spec) or await self._start()
             except HostError as error:
                 log.error("%s", error.message)
                 self.running = None
             if self.running is not None:
-                log.info(
-                    "%s runs as %d%s", self.spec.name, self.running.pid, " (adopted)" if self.running.adopted else ""
-                )
-                code = await self.running.wait()
-                if self._stopping.is_set():
-                    return
-                log.warning(
-                    "%s ended (%s); restarting", self.spec.name, "code unknown" if code is None else f"code {code}"
-                )
+                await self._watch(self.running)
+            if self._stopping.is_set():
+                return
             backoff, delay_s = backoff.after_end(loop.time() - began)
             self.restarts += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+    async def _start(self) -> Running | None:
+        return start(self.spec) if self.spec.nursery is None else await fork(self.spec, self._stopping)
+
+    async def _watch(self, running: Running) -> None:
+        """Until it has ended, by itself or because it should."""
+        log.info("%s runs as %d%s", self.spec.name, running.pid, " (adopted)" if running.adopted else "")
+        ended = asyncio.create_task(running.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._stopping.is_set():
+            await running.stop(self.spec.stop_signal, self.spec.stop_timeout_s)
+        code = await ended
+        if not self._stopping.is_set():
+            log.warning("%s ended (%s); restarting", self.spec.name, "code unknown" if code is None else f"code {code}")
 
     async def _replace_stranger(self) -> None:
         """Ends a process of an older spec (another version, another setting) before ours starts."""
@@ -81,8 +92,6 @@ class Supervised:
     async def stop(self) -> None:
         """Ends it for good; idempotent."""
         self._stopping.set()
-        if self.running is not None and self.running.alive():
-            await self.running.stop(self.spec.stop_signal, self.spec.stop_timeout_s)
         if self._task is not None:
             await self._task
         self.spec.pid_file.unlink(missing_ok=True)

@@ -67,7 +67,7 @@ def collect(config: Config, layout: Layout) -> Health:
 
 def expected_processes(config: Config) -> list[str]:
     """What should run on a node of this configuration (dockerd aside: it may be the machine's own). Pure."""
-    names = ["agent"]
+    names = ["agent", "nursery"]
     names += ["server", "logs"] if config.server else []
     names += ["etcd"] if config.server and config.store.kind == "etcd" and not config.store.endpoints else []
     names += ["haproxy", "edge", "dns"] if config.edge else []

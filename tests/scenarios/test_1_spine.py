@@ -131,7 +131,7 @@ def test_rolling_update_and_scale_down_lose_no_request(infra: Infra, job: str) -
     assert any("second" in body for body in load.bodies)
 
 
-@pytest.mark.parametrize("process", ["server", "worker", "edge", "dns", "agent"])
+@pytest.mark.parametrize("process", ["nursery", "server", "worker", "edge", "dns", "agent"])
 def test_kill_9_of_any_process_loses_no_request(infra: Infra, process: str) -> None:
     before = infra.containers()
     with Load(infra, "www.site.localhost") as load:

@@ -26,7 +26,8 @@ from kokiris.worker.drivers.cgroups import ROOT, remove_parent
 from kokiris.worker.drivers.published_ports import remove_rules
 
 AGENT_STOP_TIMEOUT_S = 90.0
-STOP_ORDER = ("worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
+STOP_ORDER = ("nursery", "worker", "edge", "dns", "logs", "server", "haproxy", "etcd", "dockerd")
+"""The nursery first: no role is forked from then on."""
 
 
 def down(data_dir: Path, *, purge: bool, say: Say) -> list[str]:

@@ -26,7 +26,8 @@ UNIT = 1_000_000_000
 _STEPS = 100_000
 _POWERS: Column = np.rint(10.0 ** (np.arange(_STEPS + 1) / _STEPS) * UNIT).astype(np.int64)
 """10^x for x = 0 … 1 in steps, in nano-units: integer input, integer output, the same in NumPy and in Python."""
-_POWERS_LIST: list[int] = _POWERS.tolist()
+_POWER = _POWERS.data
+"""The same as plain ints, one at a time: a list of them would be 4 MB."""
 
 COMMON = 60
 """Divisible by every possible number of components (1 … 5): averages stay whole."""
@@ -46,7 +47,7 @@ def _free_steps(used: Column, capacity: Column) -> Column:
 
 def fitness(free_cpu: int, free_memory: int, cpu: int, memory: int, *, spread: bool) -> int:
     """`fitness_column` for one row, from what would be free after the new allocation (0 or more)."""
-    powers = _POWERS_LIST[free_cpu * _STEPS // (cpu or 1)] + _POWERS_LIST[free_memory * _STEPS // (memory or 1)]
+    powers = _POWER[free_cpu * _STEPS // (cpu or 1)] + _POWER[free_memory * _STEPS // (memory or 1)]
     score = powers - 2 * UNIT if spread else 20 * UNIT - powers
     return (0 if score < 0 else min(score, 18 * UNIT)) // 18
 
