@@ -43,7 +43,7 @@ NURSERY_LOADS = (
     "kokiris.agent.roles.dns",
     "kokiris.agent.roles.edge",
 )
-"""What most roles load, in that order; what one role alone needs is better loaded there (docs/decisions/0021)."""
+"""What most roles load, in that order; what one role alone needs is better loaded there (docs/decisions/0022)."""
 OWN_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 
