@@ -54,7 +54,7 @@ class Roles:
         return False
 
     def dig(self, name: str, *more: str) -> str:
-        command = ["dig", "@127.0.0.1", "-p", str(self.config.ports.dns), "+short", "+tries=1", "+time=2", name, *more]
+        command = ["dig", "@127.0.0.1", "-p", str(self.config.ports.dns), "+short", "+tries=1", "+time=20", name, *more]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     def until(self, holds: Callable[[], bool]) -> None:
