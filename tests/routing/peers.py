@@ -24,7 +24,7 @@ from kokiris.kernel.files import write_secret
 from kokiris.routing.haproxy.command import haproxy_command
 from kokiris.routing.haproxy.launch import prepare
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 async def eventually(condition: Callable[[], Any] | Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -237,12 +237,14 @@ class Rpc:
 
 
 class Instance:
-    """A web server that says who it is and counts what it is asked."""
+    """A web server that says who it is and counts what it is asked. While `open` is not set, it does not answer."""
 
     def __init__(self, name: str, delay_s: float = 0.0) -> None:
         self.name = name
         self.delay_s = delay_s
         self.served = 0
+        self.open = asyncio.Event()
+        self.open.set()
         self.port = 0
         self.last_headers: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
@@ -270,6 +272,7 @@ class Instance:
         self.last_headers = dict(request.headers)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        await self.open.wait()
         return web.Response(text=f"{self.name} {request.path_qs}")
 
     async def stop(self) -> None:

@@ -121,7 +121,7 @@ class Bed:
         """Waits until the task's output contains `wanted`."""
         text = ""
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while wanted not in (text := await self.logs(alloc_id, task, stream)):
                     await asyncio.sleep(0.05)
         except TimeoutError:

@@ -93,7 +93,7 @@ async def test_orphans_are_removed_and_foreign_containers_are_not(bed: Any) -> N
     others = make({"kokiris.infra": "other/rec1@00000000", "kokiris.alloc": "00000000-0000-0000-0000-000000000000"})
     try:
         await bed.start_worker()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while bed.dockerd.containers(bed.labels):
                 await asyncio.sleep(0.05)
         assert bed.dockerd.inspect(others)["State"]["Running"]
@@ -142,7 +142,7 @@ async def test_dockerd_killed_and_back(bed: Any) -> None:
 
 
 async def test_a_passing_check_goes_on_passing_over_a_restart(bed: Any) -> None:
-    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=SECOND_NS)
+    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=5 * SECOND_NS)
     services = [Service(Name="web", PortLabel="http", Checks=[check])]
     await bed.start_worker()
     made = job(container(SERVE), Networks=bridge(http=8080), Services=services)

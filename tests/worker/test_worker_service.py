@@ -47,7 +47,7 @@ async def test_service_runs_passes_its_check_and_stops(bed: Any) -> None:
         _, text = await bed.node_get(f"/v1/client/fs/logs/{alloc_id}", task="web", type="stdout", plain="true")
         return text == "started\n"
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await logged():
             await asyncio.sleep(0.05)
 
@@ -121,7 +121,7 @@ async def test_stop_waits_until_the_edges_have_released_the_instance(bed: Any) -
     await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
     bed.api.released.clear()
     await bed.api.stop_alloc(alloc_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not bed.api.released_asked:
             await asyncio.sleep(0.01)
     assert bed.api.released_asked == [[f"_nomad-task-{alloc_id}-group-app-web-http"]]
@@ -194,7 +194,7 @@ async def test_forgotten_allocation_is_stopped_and_collected(bed: Any) -> None:
     alloc_id = await bed.api.assign(job(container("sleep 3600")))
     await bed.api.until_status(alloc_id, "running")
     await bed.api.forget(alloc_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (bed.layout.allocs / alloc_id).exists() or bed.dockerd.containers(bed.labels):
             await asyncio.sleep(0.05)
 
@@ -206,7 +206,7 @@ async def test_servers_away_for_a_while_miss_nothing(bed: Any) -> None:
     port = bed.api.port
     await bed.api.stop()
     (bed.layout.allocs / alloc_id / "alloc" / "die").touch()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while bed.dockerd.containers(bed.labels):
             await asyncio.sleep(0.05)
     await bed.api.start(port)

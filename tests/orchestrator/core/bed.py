@@ -50,7 +50,7 @@ from kokiris.store.election import Leadership
 from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SECOND_NS = 1_000_000_000
 
 
@@ -86,6 +86,12 @@ class Bed:
             for alloc in self.state.allocs_of_job("default", job_id)
             if all(getattr(alloc, name) == value for name, value in wanted.items())
         ]
+
+    async def level(self) -> None:
+        """Waits until both views have all that the store has by now: on etcd each comes by a stream of its own."""
+        present = (await self.store.range(b"/none/")).revision
+        for follower in self.followers:
+            await follower.wait_for(present)
 
     async def close(self) -> None:
         await self.server.stop()

@@ -83,7 +83,7 @@ class ServerProcess:
     def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.process is not None
         os.kill(self.process.pid, number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     async def api(self, method: str, path: str, body: Any = None, *, door: str = "nomad") -> Any:
         """A call of the public API, repeated until the server answers."""
