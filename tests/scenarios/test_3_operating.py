@@ -283,7 +283,7 @@ def test_an_update_takes_its_static_port_over(infra: Infra, job: str) -> None:
     (alloc,) = infra.allocs(job)
     state = infra.nomad(f"/v1/allocation/{alloc['ID']}")["TaskStates"]["httpd"]
     assert state["Restarts"] == 0, "the port was free when the container was made"
-    assert "two" in infra.curl(f"https://{job}.localhost/").body
+    until(lambda: "two" in infra.curl(f"https://{job}.localhost/").body, "the second one is routed")
 
 
 CALLS = r"""
@@ -332,8 +332,12 @@ def test_a_second_infra_beside_the_first_leaves_it_alone(infra: Infra) -> None:
         names = Path("/etc/hosts").read_text()
         assert "nomad.rec2.other." in names
         assert "nomad.rec1.demo." in names
-        health = run([KOKIRIS, "status", "-client", "other", "-infra", "rec2"]).stdout
-        assert (health.count("answers"), health.count("not enabled")) == (5, 2)
+
+        def well() -> bool:
+            health = run([KOKIRIS, "status", "-client", "other", "-infra", "rec2"]).stdout
+            return (health.count("answers"), health.count("not enabled")) == (5, 2)
+
+        until(well, "five doors answer, two are not enabled")
         assert infra.curl("https://www.site.localhost/").status == 200
     finally:
         run([KOKIRIS, "down", "-client", "other", "-infra", "rec2", "-purge"])

@@ -64,7 +64,7 @@ def test_push_through_the_vip_and_run_from_there(infra: Infra, registry: str, jo
     image = pushed(infra, registry, "alice", "shop/web:1")
     docker(infra, "alice", "rmi", image)
     infra.run_job(infra.site_job(job, count=1, image=image))
-    assert infra.curl(f"https://{job}.localhost/", "-k").status == 200
+    until(lambda: infra.curl(f"https://{job}.localhost/", "-k").status == 200, "routed")
     events = str(infra.allocs(job)[0]["TaskStates"])
     assert f"Downloading image {image}" in events
     listed = infra.kokiris("registry", "repo", "list").stdout
