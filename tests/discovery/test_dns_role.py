@@ -21,7 +21,7 @@ from kokiris.access.node_certificate import renew
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
 DEADLINE_S = 60.0
 

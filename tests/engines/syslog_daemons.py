@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.engines.daemon import Daemon, running
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.tls_front import TlsFront
 
 DEADLINE_S = 60.0

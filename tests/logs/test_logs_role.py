@@ -27,7 +27,7 @@ from kokiris.kernel.files import write_secret
 from kokiris.routing.haproxy.command import haproxy_command
 from kokiris.routing.haproxy.launch import prepare
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
 DEADLINE_S = 60.0
 SECRET = "s3cret-of-a-task"

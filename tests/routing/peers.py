@@ -23,6 +23,7 @@ from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.routing.haproxy.command import haproxy_command
 from kokiris.routing.haproxy.launch import prepare
+from tests.engines.ports import free_port
 
 DEADLINE_S = 60.0
 
@@ -109,12 +110,6 @@ class Node:
 
     def edge_log(self) -> str:
         return (self.layout.logs / "edge.log").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Rpc:

@@ -24,7 +24,7 @@ from kokiris.access.tls import client_context
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 from tests.orchestrator.core.bed import (
     DEADLINE_S,
     Worker,
