@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kokiris.orchestrator.model.service import Service, ServiceCheck
-from tests.engines.jobs import SECOND_NS, SERVE, bridge, container, event_types, job, process
+from tests.engines.jobs import SECOND_NS, SERVE, bridge, check_status, container, event_types, job, process
 
 pytestmark = pytest.mark.engine
 
@@ -147,11 +147,12 @@ async def test_a_passing_check_goes_on_passing_over_a_restart(bed: Any) -> None:
     await bed.start_worker()
     made = job(container(SERVE), Networks=bridge(http=8080), Services=services)
     alloc_id = await bed.api.assign(made, ports={"http": (bed.port(), 8080)})
-    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    await bed.api.until(alloc_id, lambda one: check_status(one) == "success")
     await bed.stop_worker()
     bed.api.history.clear()
     bed.api.clients.clear()
     await bed.start_worker()
+    await bed.api.until(alloc_id, check_status)
     await bed.api.until_status(alloc_id, "running")
     await asyncio.sleep(0.5)
     words = [status.Status for said in bed.api.history[alloc_id] for status in (said.Checks or {}).values()]
