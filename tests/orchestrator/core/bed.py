@@ -234,8 +234,20 @@ class Worker:
             if self.socket is not None
             else aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True)
         )
-        await self.call("PUT", f"/node/{self.node.ID}", {"Node": self.node, "SecretID": self.secret})
+        await self._register()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._beat())]
+
+    async def _register(self) -> None:
+        """A patient worker asks again until the server leads."""
+        end = asyncio.get_running_loop().time() + DEADLINE_S
+        while True:
+            try:
+                await self.call("PUT", f"/node/{self.node.ID}", {"Node": self.node, "SecretID": self.secret})
+                return
+            except (aiohttp.ClientError, TimeoutError, OSError, AssertionError):
+                if not self.patient or asyncio.get_running_loop().time() > end:
+                    raise
+            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Falls silent, like a node that lost its power."""
