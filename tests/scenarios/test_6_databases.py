@@ -228,6 +228,11 @@ def log_in(browser: webdriver.Chrome, url: str, user: str, secret: str, then: tu
     in_the_browser(browser, inside, f"{then[1]} after {user} has logged in")
 
 
+AT_REST = "return window.jQuery !== undefined && jQuery.active === 0"
+"""Whether no request of phpMyAdmin's page is under way: an answer that comes after that to logging out brings the
+account's cookie back (of a session that has ended: it opens nothing)."""
+
+
 def make_table(shop: Infra, browser: webdriver.Chrome, url: str) -> None:
     """Table notes with a column "text"."""
 
@@ -290,6 +295,7 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: st
     add_row(shop, browser, f"https://{shop.config.addresses.pma}/index.php?route=/table/change&db=shop&table=notes")
     assert notes_as_a_job_reads_them(shop, job) == "from the browser\n"
     page_with(browser, deep, "a[href*=logout]")
+    until(lambda: browser.execute_script(AT_REST), "all that the page asked for is answered")
     browser.execute_script("document.querySelector('a[href*=logout]').click()")
     until(lambda: "/.kokiris/sign-out" in browser.current_url, "logging out leads to the infra's own sign-out")
     assert "pmaAuth-1_https" not in {one["name"] for one in browser.get_cookies()}
