@@ -325,7 +325,7 @@ def test_dockerd_ends_and_returns_without_a_lost_request(infra: Infra, job: str)
 def test_a_second_infra_beside_the_first_leaves_it_alone(infra: Infra) -> None:
     """On ports of its own, with the dockerd that runs already; `down` leaves dockerd and the containers of others."""
     doors = ["http", "https", "nomad", "consul", "dns", "rpc", "node", "panel", "logs", "registry"]
-    ports = [f"-port={door}={31000 + number}" for number, door in enumerate(doors)]
+    ports = [f"-port={door}={12100 + number}" for number, door in enumerate(doors)]
     before, dockerd = infra.containers(), infra.pid("dockerd")
     run([KOKIRIS, "up", "-client", "other", "-infra", "rec2", *ports])
     try:
