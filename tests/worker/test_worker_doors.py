@@ -209,7 +209,7 @@ async def test_template_of_a_service_is_rendered_again_and_restarts(bed: Any) ->
     (folder / "secrets").mkdir()  # as a worker leaves it that is killed before it has removed them
     await bed.stop_worker()
     await bed.start_worker()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (folder / "secrets").exists():
             await asyncio.sleep(0.05)
 
