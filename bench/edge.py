@@ -22,7 +22,8 @@ from kokiris.routing.haproxy.runtime import HaproxyAway
 from kokiris.routing.model import CatalogService, Instance
 from kokiris.routing.plan import Compiler, maps_of
 from kokiris.routing.platform import platform_of
-from tests.routing.peers import Client, Node, Rpc, eventually, free_port
+from tests.engines.ports import free_port
+from tests.routing.peers import Client, Node, Rpc, eventually
 from tests.routing.peers import Instance as WebServer
 
 HOSTS = 10_000

@@ -99,7 +99,7 @@ class Api:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` in the API's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def call(self, work: Callable[[], T]) -> T:
         """Calls `work` in the API's loop."""
@@ -151,7 +151,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
     running = threading.Thread(target=thread)
     running.start()
-    assert came_up.wait(30)
+    assert came_up.wait(60)
     if failed:
         raise failed[0]
     try:
@@ -162,7 +162,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
     assert not failed, failed
 
 
-async def eventually(check: Callable[[], Awaitable[bool] | bool], deadline_s: float = 20.0) -> None:
+async def eventually(check: Callable[[], Awaitable[bool] | bool], deadline_s: float = 60.0) -> None:
     """Returns once `check` holds; fails after `deadline_s`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s

@@ -21,7 +21,7 @@ from kokiris.access.node_certificate import renew
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
 DEADLINE_S = 60.0
 
@@ -54,7 +54,7 @@ class Roles:
         return False
 
     def dig(self, name: str, *more: str) -> str:
-        command = ["dig", "@127.0.0.1", "-p", str(self.config.ports.dns), "+short", "+tries=1", "+time=2", name, *more]
+        command = ["dig", "@127.0.0.1", "-p", str(self.config.ports.dns), "+short", "+tries=1", "+time=20", name, *more]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     def until(self, holds: Callable[[], bool]) -> None:

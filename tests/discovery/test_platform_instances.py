@@ -30,11 +30,11 @@ def platform(api: Api) -> Api:
 
 
 def put(api: Api, path: str, body: Any = None) -> requests.Response:
-    return requests.put(f"{api.url}{path}", json=body, headers={"X-Consul-Token": SECRET}, timeout=10)
+    return requests.put(f"{api.url}{path}", json=body, headers={"X-Consul-Token": SECRET}, timeout=60)
 
 
 def get(api: Api, path: str) -> Any:
-    return requests.get(f"{api.url}{path}", headers={"X-Consul-Token": SECRET}, timeout=10).json()
+    return requests.get(f"{api.url}{path}", headers={"X-Consul-Token": SECRET}, timeout=60).json()
 
 
 CRITICAL = {"Node": "node1", "CheckID": "evil", "Name": "evil", "Status": "critical"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,22 +34,25 @@ class DnsBed:
     discovery: Discovery
     dns: DnsServer
     http: HttpServer
+    ahead_s: float = 0.0
+    """How far the clock of `dns` is set forward."""
 
 
 @contextlib.asynccontextmanager
 async def serve_dns(folder: Path) -> AsyncIterator[DnsBed]:
-    """Answers SERVFAIL when it has not heard from its server for 3 s."""
+    """Answers SERVFAIL when it has not heard from its server for STALE_AFTER_S."""
     discovery = await open_discovery(folder)
     app = make_app()
     add_discovery_routes(app, discovery.catalog, ReleaseLedger(discovery.catalog))
     http = HttpServer(asgi(app), grace_s=1)
     await http.start()
-    responder = Responder(stale_after_s=3)
+    responder = Responder(clock_s=lambda: time.monotonic() + bed.ahead_s)
     server = DnsServer(responder, "127.0.0.1", 0)
+    bed = DnsBed(discovery, server, http)
     await server.start()
     feed = asyncio.create_task(Feed([f"127.0.0.1:{http.port}"], responder, Zone, lambda: None, wait_s=1).run())
     try:
-        yield DnsBed(discovery, server, http)
+        yield bed
     finally:
         feed.cancel()
         await asyncio.gather(feed, return_exceptions=True)
@@ -77,6 +81,6 @@ def instance(
 async def dig(port: int, *words: str) -> str:
     """What dig prints."""
     process = await asyncio.create_subprocess_exec(
-        "dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+time=5", *words, stdout=subprocess.PIPE
+        "dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+time=20", *words, stdout=subprocess.PIPE
     )
     return (await process.communicate())[0].decode().strip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -13,17 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.engines.certificates import TestCertificates, make_certificates
+from tests.engines.ports import free_ports
 
 START_DEADLINE_S = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at the moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kokiris.orchestrator.model.alloc import AllocClient
 from kokiris.orchestrator.model.allocwire import TaskState
 from kokiris.orchestrator.model.job import Job, TaskGroup
 from kokiris.orchestrator.model.policy import RestartPolicySpec
@@ -61,3 +62,8 @@ def event_types(state: TaskState) -> list[str]:
 def messages(state: TaskState) -> str:
     """All that a person reads in a task's events."""
     return "\n".join(event.DisplayMessage for event in state.Events or ())
+
+
+def check_status(said: AllocClient) -> str:
+    """Of the only check, in a worker's word on an allocation; "" before it says something about it."""
+    return next((one.Status for one in (said.Checks or {}).values()), "")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.engines.daemon import Daemon, running
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
 UNBOUND = """
 server:

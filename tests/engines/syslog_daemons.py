@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.engines.daemon import Daemon, running
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.tls_front import TlsFront
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 UNPACKED = Path(__file__).parents[2] / ".venv/debian/syslog-ng"
 
 RSYSLOG = """

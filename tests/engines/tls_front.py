@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.engines.certificates import make_certificates
 from tests.engines.daemon import running
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 GLOBAL = """
 global

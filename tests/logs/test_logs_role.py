@@ -27,7 +27,7 @@ from kokiris.kernel.files import write_secret
 from kokiris.routing.haproxy.command import haproxy_command
 from kokiris.routing.haproxy.launch import prepare
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 
 DEADLINE_S = 60.0
 SECRET = "s3cret-of-a-task"
@@ -103,10 +103,16 @@ class Roles:
         assert answers[0].status_code == 200, answers[0].text
 
     def found(self, kql: str) -> list[dict[str, Any]]:
-        answer = self.ask("/_search", {"query": {"kql": {"query": kql}}, "size": 1000})
-        if answer is None or answer.status_code != 200:
-            return []
-        return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+        """Waits until it is answered: with 503 while the log search cannot ask a server for the token's rights."""
+        answers: list[requests.Response] = []
+
+        def answered() -> bool:
+            answer = self.ask("/_search", {"query": {"kql": {"query": kql}}, "size": 1000})
+            answers.extend([answer] if answer is not None and answer.status_code == 200 else [])
+            return bool(answers)
+
+        self.until(answered)
+        return [hit["_source"] for hit in answers[0].json()["hits"]["hits"]]
 
     def until(self, holds: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE_S

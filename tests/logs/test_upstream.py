@@ -16,8 +16,8 @@ from kokiris.access.authority import issue, new_authority, new_key_and_request, 
 from kokiris.kernel.errors import BadInput
 from kokiris.logs.api.upstream import Upstream
 from kokiris.logs.collect.shipper import Shipment, Shipper, trust
-from tests.engines.etcd import free_ports
 from tests.engines.logs import TENANT, TOKEN, LogServer, serve_logs
+from tests.engines.ports import free_ports
 
 
 async def test_requests_page_and_kql_are_passed_on(server: LogServer, tmp_path: Path) -> None:

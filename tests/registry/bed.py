@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -37,15 +36,9 @@ from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
 from tests.engines.certificates import make_certificates
 from tests.engines.dockerd import Dockerd, busybox_tar
+from tests.engines.ports import free_port
 
 DISTRIBUTION = shutil.which("docker-registry") or "/usr/bin/docker-registry"
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.routing.haproxy.command import haproxy_command
 from kokiris.routing.haproxy.launch import prepare
+from tests.engines.ports import free_port
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 async def eventually(condition: Callable[[], Any] | Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -109,12 +110,6 @@ class Node:
 
     def edge_log(self) -> str:
         return (self.layout.logs / "edge.log").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Rpc:
@@ -237,12 +232,14 @@ class Rpc:
 
 
 class Instance:
-    """A web server that says who it is and counts what it is asked."""
+    """A web server that says who it is and counts what it is asked. While `open` is not set, it does not answer."""
 
     def __init__(self, name: str, delay_s: float = 0.0) -> None:
         self.name = name
         self.delay_s = delay_s
         self.served = 0
+        self.open = asyncio.Event()
+        self.open.set()
         self.port = 0
         self.last_headers: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
@@ -270,6 +267,7 @@ class Instance:
         self.last_headers = dict(request.headers)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        await self.open.wait()
         return web.Response(text=f"{self.name} {request.path_qs}")
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ def settings_of(port: int) -> dict[int, int]:
     """The first settings of a server."""
     context = ssl._create_unverified_context()  # noqa: S323 - certificates have their own test
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(("127.0.0.1", port), 10) as raw, context.wrap_socket(raw) as secure:
+    with socket.create_connection(("127.0.0.1", port), 60) as raw, context.wrap_socket(raw) as secure:
         assert secure.selected_alpn_protocol() == "h2"
         secure.sendall(PREFACE)
         with secure.makefile("rb") as reader:

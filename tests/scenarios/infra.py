@@ -128,7 +128,9 @@ class Infra:
     def instances(self, service: str) -> set[tuple[str, int]]:
         """(address, port) of the healthy instances in the catalog."""
         address = f"{self.exports['CONSUL_HTTP_ADDR']}/v1/health/service/{service}?passing"
-        found = msgspec.json.decode(self.curl(address, "-H", f"X-Consul-Token: {self.token}").body)
+        reply = self.curl(address, "-H", f"X-Consul-Token: {self.token}")
+        assert reply.status == 200, reply
+        found = msgspec.json.decode(reply.body)
         return {(one["Service"]["Address"], one["Service"]["Port"]) for one in found}
 
     def pid(self, process: str) -> int:

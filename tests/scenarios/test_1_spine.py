@@ -10,6 +10,7 @@ import nomad
 import pytest
 import requests
 
+from tests.engines.files import contents
 from tests.scenarios.infra import KOKIRIS, Infra, run, until
 from tests.scenarios.load import Load, with_scripts
 
@@ -153,11 +154,7 @@ def test_kill_9_of_any_process_loses_no_request(infra: Infra, process: str) -> N
 
 def test_the_token_is_in_one_file_only(infra: Infra) -> None:
     secret = infra.token.encode()
-    holding = [
-        path
-        for path in infra.layout.root.rglob("*")
-        if path.is_file() and "docker" not in path.relative_to(infra.layout.root).parts and secret in path.read_bytes()
-    ]
+    holding = [path for path, content in contents(infra.layout.root, but="docker") if secret in content]
     assert holding == [infra.layout.token_file]
     assert infra.layout.token_file.stat().st_mode & 0o077 == 0
     for process in Path("/proc").glob("[0-9]*"):

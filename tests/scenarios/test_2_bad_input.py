@@ -102,7 +102,7 @@ def test_a_taken_port_is_named_with_its_owner_before_anything_changes(infra: Inf
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         doors = ["http", "https", "nomad", "consul", "dns", "rpc", "node", "panel", "logs", "registry"]
-        ports = [f"-port={door}={30000 + number}" for number, door in enumerate(doors) if door != "consul"]
+        ports = [f"-port={door}={12000 + number}" for number, door in enumerate(doors) if door != "consul"]
         done = run([KOKIRIS, "up", "-client", "other", "-infra", "rec1", *ports, f"-port=consul={port}"], check=False)
     assert done.returncode == 1
     assert f"port {port} (consul) is already taken" in done.stderr

@@ -64,7 +64,7 @@ def test_push_through_the_vip_and_run_from_there(infra: Infra, registry: str, jo
     image = pushed(infra, registry, "alice", "shop/web:1")
     docker(infra, "alice", "rmi", image)
     infra.run_job(infra.site_job(job, count=1, image=image))
-    assert infra.curl(f"https://{job}.localhost/", "-k").status == 200
+    until(lambda: infra.curl(f"https://{job}.localhost/", "-k").status == 200, "routed")
     events = str(infra.allocs(job)[0]["TaskStates"])
     assert f"Downloading image {image}" in events
     listed = infra.kokiris("registry", "repo", "list").stdout
@@ -189,7 +189,7 @@ def test_another_infra_of_the_client_uses_registry_and_log_search(
     here, file = ("-client", "demo", "-infra", "rec2"), tmp_path / "rec2.json"
     infra.kokiris("registry", "share", "rec2", "-o", file)
     assert file.stat().st_mode & 0o777 == 0o600
-    ports = [f"-port={door}={32000 + number}" for number, door in enumerate(DOORS)]
+    ports = [f"-port={door}={12200 + number}" for number, door in enumerate(DOORS)]
     authorization = tmp_path / "authorization"
     authorization.touch(0o600)
     authorization.write_text(f"Bearer {infra.token}\n")

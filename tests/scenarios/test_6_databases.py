@@ -6,12 +6,13 @@ import contextlib
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -86,9 +87,8 @@ def mariadb_container() -> str:
 
 
 def client(infra: Infra) -> list[str]:
-    """The command of MariaDB's own client, by TCP. Raises AssertionError when no instance is healthy."""
-    found = infra.instances("mariadb")
-    assert found, "no healthy instance of mariadb"
+    """The command of MariaDB's own client, by TCP. Waits for a healthy instance."""
+    found = until(lambda: infra.instances("mariadb"), "a healthy instance of mariadb")
     address, port = next(iter(found))
     return ["mariadb", "--no-defaults", f"--host={address}", f"--port={port}", "--user=shop", "--batch", "-N", "shop"]
 
@@ -191,10 +191,31 @@ def page_with(browser: webdriver.Chrome, url: str, selector: str) -> WebElement:
     return until(found, f"{selector} in {url}")[0]
 
 
-def log_in(browser: webdriver.Chrome, url: str, user: str, secret: str) -> None:
-    """Into phpMyAdmin; from the beginning, should MariaDB be away just then."""
+def in_the_browser(browser: webdriver.Chrome, steps: Callable[[], object], what: str) -> None:
+    """What a person does page by page, from the beginning again when a page does not come as it should (MariaDB may be
+    away just then, a script may replace what is about to be clicked). The last page is in the failure."""
 
-    def inside() -> bool:
+    def done() -> object:
+        try:
+            held = steps()
+        except WebDriverException as error:
+            raise AssertionError(f"{error.msg}\n{_shown(browser)}") from error
+        assert held, _shown(browser)
+        return held
+
+    until(done, what)
+
+
+def _shown(browser: webdriver.Chrome) -> str:
+    with contextlib.suppress(WebDriverException):
+        return f"{browser.current_url}\n{browser.find_element(By.TAG_NAME, 'body').text[:3000]}"
+    return "no page"
+
+
+def log_in(browser: webdriver.Chrome, url: str, user: str, secret: str, then: tuple[str, str]) -> None:
+    """Into phpMyAdmin; `then` is what the page after it has."""
+
+    def inside() -> object:
         browser.get(url)
         forms = browser.find_elements(By.ID, "input_username")
         if forms:
@@ -202,13 +223,55 @@ def log_in(browser: webdriver.Chrome, url: str, user: str, secret: str) -> None:
             forms[0].send_keys(user)
             browser.find_element(By.ID, "input_password").send_keys(secret)
             browser.find_element(By.ID, "input_go").click()
-        found = browser.find_elements(By.ID, "pma_navigation")
-        assert found, browser.find_element(By.TAG_NAME, "body").text
+        return browser.find_elements(*then)
+
+    in_the_browser(browser, inside, f"{then[1]} after {user} has logged in")
+
+
+AT_REST = "return window.jQuery !== undefined && jQuery.active === 0"
+"""Whether no request of phpMyAdmin's page is under way: an answer that comes after that to logging out brings the
+account's cookie back (of a session that has ended: it opens nothing)."""
+
+
+def make_table(shop: Infra, browser: webdriver.Chrome, url: str) -> None:
+    """Table notes with a column "text"."""
+
+    def there() -> bool:
+        return "notes" in sql(shop, "SHOW TABLES;")
+
+    def made() -> bool:
+        if there():
+            return True
+        page_with(browser, url, "#createTableMinimalForm input[name=table]").send_keys("notes")
+        fields = browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[name=num_fields]")
+        fields.clear()
+        fields.send_keys("1")
+        browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[type=submit]").click()
+        browser.find_element(By.NAME, "field_name[0]").send_keys("text")
+        Select(browser.find_element(By.NAME, "field_type[0]")).select_by_visible_text("VARCHAR")
+        browser.find_element(By.NAME, "field_length[0]").send_keys("100")
+        browser.find_element(By.NAME, "do_save_data").click()
+        until(there, "the table is there", 60.0)
         return True
 
-    browser.implicitly_wait(10)
-    until(inside, f"{user} is logged in")
-    browser.implicitly_wait(30)
+    in_the_browser(browser, made, "a table is made")
+
+
+def add_row(shop: Infra, browser: webdriver.Chrome, url: str) -> None:
+    """Into notes."""
+
+    def there() -> bool:
+        return "from the browser" in sql(shop, "SELECT * FROM notes;")
+
+    def added() -> bool:
+        if there():
+            return True
+        page_with(browser, url, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
+        browser.find_element(By.ID, "buttonYes").click()
+        until(there, "the row is there", 60.0)
+        return True
+
+    in_the_browser(browser, added, "a row is added")
 
 
 def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: str) -> None:
@@ -219,11 +282,8 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: st
     browser.find_element(By.NAME, "token").send_keys(shop.token)
     browser.find_element(By.TAG_NAME, "button").click()
     until(lambda: browser.current_url == deep, "the page that was asked for")
-    browser.find_element(By.ID, "input_username").send_keys("root")
-    browser.find_element(By.ID, "input_password").send_keys("x")
-    browser.find_element(By.ID, "input_go").click()
-    until(lambda: "Access denied" in browser.page_source, "root is refused", 60.0)
-    log_in(browser, deep, "shop", password(shop))
+    log_in(browser, deep, "root", "x", (By.XPATH, "//body[contains(., 'Access denied')]"))
+    log_in(browser, deep, "shop", password(shop), (By.ID, "pma_navigation"))
     cookies = {one["name"]: one for one in browser.get_cookies()}
     assert {"kokiris_gate", "pmaAuth-1_https"} <= cookies.keys()
     for cookie in cookies.values():
@@ -231,22 +291,11 @@ def test_phpmyadmin_in_a_browser(shop: Infra, browser: webdriver.Chrome, job: st
         assert cookie["httpOnly"], cookie
         assert cookie["sameSite"] in {"Lax", "Strict"}, cookie
 
-    page_with(browser, deep, "#createTableMinimalForm input[name=table]").send_keys("notes")
-    fields = browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[name=num_fields]")
-    fields.clear()
-    fields.send_keys("1")
-    browser.find_element(By.CSS_SELECTOR, "#createTableMinimalForm input[type=submit]").click()
-    browser.find_element(By.NAME, "field_name[0]").send_keys("text")
-    Select(browser.find_element(By.NAME, "field_type[0]")).select_by_visible_text("VARCHAR")
-    browser.find_element(By.NAME, "field_length[0]").send_keys("100")
-    browser.find_element(By.NAME, "do_save_data").click()
-    until(lambda: "notes" in sql(shop, "SHOW TABLES;"), "the table is there")
-
-    change = f"https://{shop.config.addresses.pma}/index.php?route=/table/change&db=shop&table=notes"
-    page_with(browser, change, "[name^='fields[multi_edit][0]']").send_keys("from the browser")
-    browser.find_element(By.ID, "buttonYes").click()
-    until(lambda: "from the browser" in sql(shop, "SELECT * FROM notes;"), "the row is there")
+    make_table(shop, browser, deep)
+    add_row(shop, browser, f"https://{shop.config.addresses.pma}/index.php?route=/table/change&db=shop&table=notes")
     assert notes_as_a_job_reads_them(shop, job) == "from the browser\n"
+    page_with(browser, deep, "a[href*=logout]")
+    until(lambda: browser.execute_script(AT_REST), "all that the page asked for is answered")
     browser.execute_script("document.querySelector('a[href*=logout]').click()")
     until(lambda: "/.kokiris/sign-out" in browser.current_url, "logging out leads to the infra's own sign-out")
     assert "pmaAuth-1_https" not in {one["name"] for one in browser.get_cookies()}
@@ -301,7 +350,7 @@ def writer(shop: Infra) -> Iterator[Writer]:
     yield writing
     writing.stop.set()
     writing.join()
-    until(lambda: sql(shop, "DROP TABLE k; SELECT 1;"), "the table is gone")
+    until(lambda: sql(shop, "DROP TABLE IF EXISTS k; SELECT 1;"), "the table is gone")
 
 
 def test_kill_9_of_mariadb_under_writes_loses_no_committed_row(shop: Infra, writer: Writer) -> None:
@@ -327,7 +376,8 @@ def goes_on(infra: Infra, writer: Writer) -> None:
     until(lambda: len(writer.kept) > seen + 20, "rows are written again")
     writer.stop.set()
     writer.join()
-    assert set(writer.kept) <= {int(line) for line in sql(infra, "SELECT n FROM k;").split()}
+    found = until(lambda: sql(infra, "SELECT n FROM k;"), "the rows are read")
+    assert set(writer.kept) <= {int(line) for line in found.split()}
 
 
 def test_data_survive_down_and_up(shop: Infra) -> None:

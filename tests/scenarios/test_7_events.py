@@ -87,8 +87,8 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     infra.run_job(infra.site_job(job, count=1))
     address = f"https://{job}.localhost/"
     asked = ["--resolve", f"{job}.localhost:443:{infra.config.vip_address}"]
-    assert infra.curl(address, *asked).status == 200
-    (request,) = until(lambda: entries(infra, f"job:{job} and stream:access"), "the request is there")
+    until(lambda: infra.curl(address, *asked).status == 200, "routed")
+    (request,) = until(lambda: entries(infra, f"job:{job} and stream:access and status:200"), "the request is there")
     assert (request["router"], request["service"], request["status"]) == (job, job, 200)
     kill_logs(infra)  # what happens while it is away is told all the same
     text = infra.site_job(job, count=1, extra=TALKER.replace("@IMAGE@", site_image()))
@@ -113,10 +113,13 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
     until(lambda: entries(infra, f"job:{job} and status >= 500"), "what nobody answered is the job's too")
     kill_logs(infra)
     until(lambda: len(entries(infra, mine)) > 5, "searching again")
-    told = Counter((one["@timestamp"], one["message"], one.get("alloc")) for one in entries(infra, mine))
+    told = Counter(
+        (one["@timestamp"], one["message"], one.get("alloc")) for one in until(lambda: entries(infra, mine), "all")
+    )
     assert [one for one, times in told.items() if times > 1] == []
 
-    assert entries(infra, f'stream:event and alloc:"{request["alloc"]}" and event.type:Started')
+    started = f'stream:event and alloc:"{request["alloc"]}" and event.type:Started'
+    until(lambda: entries(infra, started), "an instance's events are found by what the request names")
 
     (slow,) = until(lambda: entries(infra, f"job:{job} and task:talker and stream:stdout"), "the JSON line")
     assert (slow["level"], slow["message"], slow["took"], slow["app"]) == (

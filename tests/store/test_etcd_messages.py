@@ -15,6 +15,7 @@ from kokiris.kernel.errors import BadInput, HostError
 from kokiris.store.contract import Batch, Event
 from kokiris.store.etcd import etcd_pb2 as pb
 from kokiris.store.etcd.endpoints import Endpoints
+from kokiris.store.etcd.store import COMMIT_DEADLINE_S, commit_deadline_s
 from kokiris.store.etcd.watching import batches_of
 
 SOURCES = Path(kokiris.store.etcd.__file__).parent
@@ -57,6 +58,14 @@ def test_the_last_revision_is_always_told(steps: list[tuple[int, bytes]]) -> Non
     assert batches[-1].revision == revision
     assert sum(len(batch.events) for batch in batches) == sum(key.startswith(b"/a/") for _, key in steps)
     assert all(batch.events for batch in batches[:-1])
+
+
+def test_a_large_commit_may_take_longer() -> None:
+    """On a busy machine twenty megabytes need most of what a small one is given."""
+    large = pb.TxnRequest()
+    large.success.add().request_put.CopyFrom(pb.PutRequest(key=b"/a", value=bytes(20_000_000)))
+    assert commit_deadline_s(pb.TxnRequest()) == COMMIT_DEADLINE_S
+    assert commit_deadline_s(large) >= COMMIT_DEADLINE_S + 10
 
 
 @pytest.mark.parametrize("endpoint", ["", "host", "host:", ":", "host:port", "https://"])

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +24,7 @@ from kokiris.worker.drivers import cgroups
 from kokiris.worker.worker import Worker
 from tests.engines.dockerd import Dockerd
 from tests.engines.internal_api import InternalApi
+from tests.engines.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +36,6 @@ def dockerd() -> Iterator[Dockerd]:
         yield engine
     finally:
         engine.stop()
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Bed:
@@ -121,7 +114,7 @@ class Bed:
         """Waits until the task's output contains `wanted`."""
         text = ""
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while wanted not in (text := await self.logs(alloc_id, task, stream)):
                     await asyncio.sleep(0.05)
         except TimeoutError:

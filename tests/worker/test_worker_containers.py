@@ -52,7 +52,7 @@ async def test_cpu_hard_limit_limits(bed: Any) -> None:
 
         return int(json.loads(text)["Tasks"]["web"]["ResourceUsage"]["CpuStats"]["ThrottledPeriods"])
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await throttled() < 5:
             await asyncio.sleep(0.1)
 
@@ -83,7 +83,7 @@ async def test_host_network(bed: Any) -> None:
     networks = [NetworkResource(Mode="host", DynamicPorts=[Port(Label="http")])]
     alloc_id = await bed.api.assign(job(task, Networks=networks), ports={"http": (port, 0)})
     await bed.api.until_status(alloc_id, "running")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 assert await fetch("127.0.0.1", port) == "on-host"
@@ -101,7 +101,7 @@ async def test_static_port_of_a_host_group_is_published_where_ports_names_it(bed
     networks = [NetworkResource(Mode="host", ReservedPorts=[Port(Label="http", Value=port, To=8080)])]
     alloc_id = await bed.api.assign(job(task, Networks=networks), ports={"http": (port, 8080)})
     await bed.api.until_status(alloc_id, "running")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 assert await fetch(bed.api.node_address(), port) == "static"

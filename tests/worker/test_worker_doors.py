@@ -25,7 +25,7 @@ async def run_exec(bed: Any, alloc_id: str, command: list[str], frames: list[Any
     url = f"wss://127.0.0.1:{bed.config.ports.node}/v1/client/allocation/{alloc_id}/exec"
     params = {"command": json.dumps(command), "task": "web", "tty": str(tty).lower()}
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         aiohttp.ClientSession() as session,
         session.ws_connect(url, params=params, ssl=client_context(bed.layout)) as socket,
     ):
@@ -58,7 +58,8 @@ async def test_exec(bed: Any, make: Any) -> None:
     end = {"stdin": {"close": True}}
     assert await run_exec(bed, alloc_id, ["/bin/cat"], [{}, typed("hello\n"), end]) == (b"hello\n", b"", 0)
     sizes = [{"tty_size": {"height": 33, "width": 77}}]
-    shell = ["/bin/sh", "-c", "sleep 0.5; stty size; read x; echo got $x; tty >/dev/null && exit 3"]
+    sized = 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done'
+    shell = ["/bin/sh", "-c", f"{sized}; stty size; read x; echo got $x; tty >/dev/null && exit 3"]
     out, _, code = await run_exec(bed, alloc_id, shell, [*sizes, typed("abc\n")], tty=True)
     assert b"33 77" in out
     assert b"got abc" in out
@@ -127,7 +128,7 @@ async def test_followed_logs_come_in_frames(bed: Any) -> None:
     params = {"task": "web", "type": "stdout", "follow": "true", "origin": "start"}
     raw, heartbeat_seen = "", False
     async with (
-        asyncio.timeout(40),
+        asyncio.timeout(90),
         aiohttp.ClientSession() as session,
         session.get(url, params=params, ssl=client_context(bed.layout)) as answer,
     ):
@@ -208,7 +209,7 @@ async def test_template_of_a_service_is_rendered_again_and_restarts(bed: Any) ->
     (folder / "secrets").mkdir()  # as a worker leaves it that is killed before it has removed them
     await bed.stop_worker()
     await bed.start_worker()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (folder / "secrets").exists():
             await asyncio.sleep(0.05)
 

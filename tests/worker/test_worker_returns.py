@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kokiris.orchestrator.model.service import Service, ServiceCheck
-from tests.engines.jobs import SECOND_NS, SERVE, bridge, container, event_types, job, process
+from tests.engines.jobs import SECOND_NS, SERVE, bridge, check_status, container, event_types, job, process
 
 pytestmark = pytest.mark.engine
 
@@ -93,7 +93,7 @@ async def test_orphans_are_removed_and_foreign_containers_are_not(bed: Any) -> N
     others = make({"kokiris.infra": "other/rec1@00000000", "kokiris.alloc": "00000000-0000-0000-0000-000000000000"})
     try:
         await bed.start_worker()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while bed.dockerd.containers(bed.labels):
                 await asyncio.sleep(0.05)
         assert bed.dockerd.inspect(others)["State"]["Running"]
@@ -142,16 +142,17 @@ async def test_dockerd_killed_and_back(bed: Any) -> None:
 
 
 async def test_a_passing_check_goes_on_passing_over_a_restart(bed: Any) -> None:
-    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=SECOND_NS)
+    check = ServiceCheck(Name="alive", Type="http", Path="/", Interval=5 * SECOND_NS, Timeout=5 * SECOND_NS)
     services = [Service(Name="web", PortLabel="http", Checks=[check])]
     await bed.start_worker()
     made = job(container(SERVE), Networks=bridge(http=8080), Services=services)
     alloc_id = await bed.api.assign(made, ports={"http": (bed.port(), 8080)})
-    await bed.api.until(alloc_id, lambda one: next(iter(one.Checks.values())).Status == "success")
+    await bed.api.until(alloc_id, lambda one: check_status(one) == "success")
     await bed.stop_worker()
     bed.api.history.clear()
     bed.api.clients.clear()
     await bed.start_worker()
+    await bed.api.until(alloc_id, check_status)
     await bed.api.until_status(alloc_id, "running")
     await asyncio.sleep(0.5)
     words = [status.Status for said in bed.api.history[alloc_id] for status in (said.Checks or {}).values()]

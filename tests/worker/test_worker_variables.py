@@ -36,7 +36,7 @@ async def known(*given: TaskVariable) -> TaskVariables:
     variables = TaskVariables(source, "alloc", "web")
     news = asyncio.Event()
     variables.listen(news.set)
-    await asyncio.wait_for(news.wait(), 10)
+    await asyncio.wait_for(news.wait(), 60)
     variables.close()
     return variables
 
@@ -84,10 +84,10 @@ async def test_only_changes_are_told() -> None:
     told = asyncio.Queue[None]()
     variables.listen(lambda: told.put_nowait(None))
     source.give(1, SHOP)
-    await asyncio.wait_for(told.get(), 10)
+    await asyncio.wait_for(told.get(), 60)
     source.give(2, SHOP)
     source.give(3)
-    await asyncio.wait_for(told.get(), 10)
+    await asyncio.wait_for(told.get(), 60)
     assert variables.known() == {}
     assert told.empty()
     variables.close()

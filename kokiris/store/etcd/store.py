@@ -31,7 +31,9 @@ from kokiris.store.prefixes import prefix_end
 T = TypeVar("T")
 
 COMMIT_DEADLINE_S = 5.0
-"""How long a commit may stay without an answer before its fate is reported as unknown."""
+"""How long a commit may stay without an answer before its fate is reported as unknown: a small one."""
+COMMIT_BYTES_PER_S = 2_000_000
+"""A large one may take as long as a slow disk needs for it besides: twice, in etcd's log and in its file."""
 RANGE_PAGE_KEYS = 500
 RANGE_DEADLINE_S = 5.0
 """For one page, which may hold large values."""
@@ -122,7 +124,7 @@ class EtcdStore:
         while True:
             member = await self._endpoints.reachable()
             try:
-                response = await member.txn(request, timeout=COMMIT_DEADLINE_S, metadata=HAS_LEADER)
+                response = await member.txn(request, timeout=commit_deadline_s(request), metadata=HAS_LEADER)
             except grpc.aio.AioRpcError as error:
                 if error.code() in _REFUSED:
                     raise _refused(error) from error
@@ -194,6 +196,11 @@ _REFUSED = frozenset(
     }
 )
 """Answers after which it is certain that nothing was written."""
+
+
+def commit_deadline_s(request: pb.TxnRequest) -> float:
+    """By its size. Pure."""
+    return COMMIT_DEADLINE_S + request.ByteSize() / COMMIT_BYTES_PER_S
 
 
 def _transaction(

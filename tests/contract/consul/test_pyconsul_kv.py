@@ -114,7 +114,7 @@ def test_plain_put_keeps_the_lock(client: consul.Consul) -> None:
 
 
 def test_destroyed_session_releases_after_the_lock_delay(client: consul.Consul, api: Api) -> None:
-    first, second = client.session.create(lock_delay=1), client.session.create()
+    first, second = client.session.create(lock_delay=2), client.session.create()
     client.kv.put("lock", "1", acquire=first)
     client.kv.put("mine", "1", acquire=first)
     client.kv.put("mine", "1", release=first)
@@ -122,7 +122,7 @@ def test_destroyed_session_releases_after_the_lock_delay(client: consul.Consul, 
     assert "Session" not in client.kv.get("lock")[1]
     assert client.kv.put("lock", "2", acquire=second) is False
     assert client.kv.put("mine", "2", acquire=second) is True
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while client.kv.put("lock", "2", acquire=second) is not True:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -136,12 +136,12 @@ def test_delete_behaviour_removes_the_keys(client: consul.Consul) -> None:
 
 
 def test_session_expires_and_releases(api: Api, client: consul.Consul) -> None:
-    body = {"TTL": "300ms", "LockDelay": "0s"}
+    body = {"TTL": "1s", "LockDelay": "0s"}
     answer = client.http.session.put(f"{api.url}/v1/session/create", json=body, headers={"X-Consul-Token": api.token})
     session = answer.json()["ID"]
     assert client.kv.put("lock", "1", acquire=session) is True
     renewed = time.monotonic()
-    while time.monotonic() < renewed + 1.5:  # longer than it lives without
+    while time.monotonic() < renewed + 2.5:  # longer than it lives without
         assert client.session.renew(session)["ID"] == session
         time.sleep(0.05)
     index, entry = client.kv.get("lock")

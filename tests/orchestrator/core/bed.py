@@ -50,7 +50,7 @@ from kokiris.store.election import Leadership
 from kokiris.store.follow import Follower
 from kokiris.store.opening import open_store
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SECOND_NS = 1_000_000_000
 
 
@@ -86,6 +86,12 @@ class Bed:
             for alloc in self.state.allocs_of_job("default", job_id)
             if all(getattr(alloc, name) == value for name, value in wanted.items())
         ]
+
+    async def level(self) -> None:
+        """Waits until both views have all that the store has by now: on etcd each comes by a stream of its own."""
+        present = (await self.store.range(b"/none/")).revision
+        for follower in self.followers:
+            await follower.wait_for(present)
 
     async def close(self) -> None:
         await self.server.stop()
@@ -228,8 +234,20 @@ class Worker:
             if self.socket is not None
             else aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True)
         )
-        await self.call("PUT", f"/node/{self.node.ID}", {"Node": self.node, "SecretID": self.secret})
+        await self._register()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._beat())]
+
+    async def _register(self) -> None:
+        """A patient worker asks again until the server leads."""
+        end = asyncio.get_running_loop().time() + DEADLINE_S
+        while True:
+            try:
+                await self.call("PUT", f"/node/{self.node.ID}", {"Node": self.node, "SecretID": self.secret})
+                return
+            except (aiohttp.ClientError, TimeoutError, OSError, AssertionError):
+                if not self.patient or asyncio.get_running_loop().time() > end:
+                    raise
+            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Falls silent, like a node that lost its power."""

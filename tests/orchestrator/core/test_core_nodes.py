@@ -24,6 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeats, "MIN_TTL_S", 0.2)
     monkeypatch.setattr(heartbeats, "GRACE_S", 0.3)
     monkeypatch.setattr(heartbeats, "FAILOVER_TTL_S", 0.5)
+    monkeypatch.setattr(heartbeats, "STALL_S", 0.2)  # a busy machine is not taken for silent nodes
     monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(Worker, "beat_every_s", 0.1)
 

@@ -24,7 +24,7 @@ from kokiris.access.tls import client_context
 from kokiris.infra.config import Config, Layout, Ports, save
 from kokiris.kernel.files import write_secret
 from kokiris.variables.sealing import make_keyring
-from tests.engines.etcd import free_ports
+from tests.engines.ports import free_ports
 from tests.orchestrator.core.bed import (
     DEADLINE_S,
     Worker,
@@ -83,7 +83,7 @@ class ServerProcess:
     def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.process is not None
         os.kill(self.process.pid, number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     async def api(self, method: str, path: str, body: Any = None, *, door: str = "nomad") -> Any:
         """A call of the public API, repeated until the server answers."""

@@ -43,11 +43,13 @@ async def test_the_spine_on_etcd(etcd: Etcd, tmp_path: Path) -> None:
     async with bed_in(tmp_path, client=f"c{new_id()[:8]}", store=store) as bed, worker_on(bed):
         await bed.core.register_job(job_spec())
         await until(lambda: len(bed.catalog.instances_of("web")) == 2)
+        await bed.level()
         for one in bed.catalog.instances_of("web"):
             assert one.ModifyIndex == bed.state.allocs[one.AllocID].ModifyIndex
         await until(lambda: bed.state.jobs["default", "web"].Stable)
         await bed.core.deregister_job("default", "web")
         assert await until(lambda: len(bed.allocs("web", ClientStatus="complete")) == 2)
+        await bed.level()
         assert not bed.catalog.instances_of("web")
 
 
@@ -57,6 +59,7 @@ async def test_commands_on_the_server_that_does_not_lead(etcd: Etcd, tmp_path: P
         result = await other.core.register_job(job_spec())
         assert other.state.evals[result.EvalID].CreateIndex == result.EvalCreateIndex
         await until(lambda: len(other.catalog.instances_of("web")) == 2)
+        await other.level()
         await until(lambda: other.state.job("default", "web") == leader.state.job("default", "web"))
         victim = other.allocs("web")[0]
         await other.core.stop_alloc(victim.ID)
@@ -89,5 +92,6 @@ async def test_another_takes_over(etcd: Etcd, tmp_path: Path) -> None:
             assert second.state.nodes[node.ID].Status == "ready"
             await second.core.register_job(job_spec("more", count=1))
             await until(lambda: second.allocs("more", ClientStatus="running"))
+            await second.level()
             assert len(second.allocs("web", ClientStatus="running")) == 2
             assert len(second.allocs("web")) == 2

@@ -63,7 +63,7 @@ async def test_assignments_wait_for_work_and_carry_all_that_is_needed(tmp_path: 
         assert (status, first["Assignments"]) == (200, [])
         waiting = asyncio.create_task(call(bed, "GET", f"{path}?index={first['Index']}&wait=30s"))
         await bed.core.register_job(job_spec(count=1))
-        status, second = await asyncio.wait_for(waiting, 20)
+        status, second = await asyncio.wait_for(waiting, 60)
         (assigned,) = second["Assignments"]
         assert second["Index"] > first["Index"]
         request = {"NodeID": node.ID, "AllocIDs": [assigned["AllocID"], "gone"]}
