@@ -312,6 +312,15 @@ async def test_certificates_by_server_name(
     folder = node.layout.haproxy / "certificates"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     signed = len(rpc.signed)
+    await rpc.remove("wild", "i2")  # a job purged and run again
+
+    async def forgotten() -> bool:
+        return set(await asyncio.to_thread(served_certificate, node, "b.wild.test")) == platform
+
+    await wait_for(forgotten, "the certificate of a name that nobody serves is forgotten")
+    await rpc.put("wild", "i2", one.port, wild)
+    await answers("a.wild.test", 200)
+    assert await asyncio.to_thread(served_certificate, node, "b.wild.test") == ("*.wild.test",)
     running.terminate()
     running.wait()
     node.kill_haproxy()
