@@ -11,6 +11,8 @@ from kokiris.orchestrator.core.refusal import Refused
 from kokiris.orchestrator.jobspec import multi_error, unsupported, validate, warnings
 from kokiris.orchestrator.model.job import Job
 
+CHANGE_THE_JOB = "Change or remove each of these in the job; docs/compatibility.md lists what is acted on."
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -34,14 +36,16 @@ def findings(call: Call, job: Job) -> Findings:
 def checked_job(call: Call, job: Job) -> tuple[Job, str]:
     """The job and its warnings.
 
-    Raises Refused (500) with Nomad's multi-error text when it is invalid, NotSupported naming what this version does
-    not act on. Nothing is ignored in silence.
+    Raises NotSupported naming what this version does not act on, Refused (500) with Nomad's multi-error text when it is
+    invalid. The first comes first: much is invalid only because of what cannot be acted on, a port that a task's own
+    network would have, tasks that a gateway would bring. Nothing is ignored in silence.
     """
     found = findings(call, job)
+    if found.unsupported:
+        listed = "\n".join(f"* {one}" for one in found.unsupported)
+        raise NotSupported(f"not supported by this version:\n{listed}", next_step=CHANGE_THE_JOB)
     if found.errors:
         raise Refused(multi_error(found.errors), next_step="Correct the job; `kokiris job validate` checks it again.")
-    if found.unsupported:
-        raise NotSupported("not supported by this version: " + "; ".join(found.unsupported))
     return found.job, found.warnings
 
 
