@@ -19,6 +19,7 @@ from kokiris.cli.jobactions import (
     start_command,
 )
 from kokiris.cli.jobfile import JobFile, read_job_file
+from kokiris.cli.jobinit import init_command
 from kokiris.cli.jobtext import allocation_table, diff_text, job_detail, job_list, plan_failures
 from kokiris.cli.jobversions import history_command, revert_command
 from kokiris.cli.monitor import Monitor
@@ -248,9 +249,9 @@ def allocs_command(namespace: str, job: str, **given: Any) -> None:
 
 
 for one in (
-    validate_command, plan_command, run_command, status_command, stop_command, start_command, restart_command,
-    scale_command, history_command, revert_command, inspect_command, allocs_command, deployments_command,
-    promote_command, eval_command,
+    init_command, validate_command, plan_command, run_command, status_command, stop_command, start_command,
+    restart_command, scale_command, history_command, revert_command, inspect_command, allocs_command,
+    deployments_command, promote_command, eval_command,
 ):  # fmt: skip
     job_group.add_command(one)
 

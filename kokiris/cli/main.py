@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
@@ -40,8 +42,40 @@ COMMANDS = {
 """Name → where it is; imported when it is called, because a command line must start fast."""
 
 
+_WITH_NOMAD = "use the `nomad` binary, or curl on the Nomad API."
+_BY_US = "`kokiris up` sees to it."
+
+
 class Root(Group):
-    """The top of the command line."""
+    """The top of the command line; the verbs of Nomad's that are not here say what is in their place."""
+
+    absent: ClassVar[Mapping[str, str]] = {
+        "acl": "the token that `kokiris up` has shown opens everything; " + _WITH_NOMAD,
+        "action": "the block action of tasks is not acted on.",
+        "agent-info": "`kokiris status` shows what runs here.",
+        "config": _BY_US,
+        "fmt": "`kokiris job validate` says where a file is wrong.",
+        "fs": "write `kokiris alloc fs`.",
+        "init": "write `kokiris job init`.",
+        "inspect": "write `kokiris job inspect`.",
+        "license": "there are no licenses.",
+        "login": 'run `eval "$(kokiris env)"`.',
+        "monitor": "the processes' logs are in the infra's folder `log`; `kokiris logs` finds the output of tasks.",
+        "namespace": _WITH_NOMAD,
+        "operator": _BY_US,
+        "plugin": "there are no CSI plugins.",
+        "quota": "there are no quotas of namespaces.",
+        "recommendation": "there are no recommendations.",
+        "scaling": "there is no autoscaler; `kokiris job scale` sets a group's count.",
+        "sentinel": "there are no Sentinel policies.",
+        "server": "`kokiris status` shows the server of this node.",
+        "service": "the Consul API lists services and their health; so does its page, see `kokiris urls`.",
+        "setup": _BY_US,
+        "system": "finished allocations and evaluations are collected by themselves.",
+        "tls": _BY_US,
+        "ui": "`kokiris urls` prints the pages' addresses.",
+        "volume": "a folder below `volumes` in the data folder of a node is a host volume of its name.",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

@@ -161,3 +161,22 @@ def test_general_options_stand_for_the_environment(monkeypatch: pytest.MonkeyPat
     result = CliRunner().invoke(root, ["job", "status", "-address", "http://127.0.0.1:1"])
     assert isinstance(result.exception, Unavailable)
     assert "http://127.0.0.1:1 does not answer" in result.exception.message
+
+
+def test_the_readme_shows_what_job_init_writes(tmp_path: Path) -> None:
+    written = tmp_path / "hello.nomad.hcl"
+    assert CliRunner().invoke(root, ["job", "init", str(written)]).exit_code == 0
+    assert f"```hcl\n{written.read_text()}```" in Path("README.md").read_text()
+    assert isinstance(CliRunner().invoke(root, ["job", "init", str(written)]).exception, BadInput)
+
+
+def test_every_flag_is_in_the_help() -> None:
+    shown = CliRunner().invoke(root, ["job", "status", "-h"]).output
+    assert "General options:" in shown
+    for name in ("-json", "-namespace", "-address", "-token", "-ca-cert", "-region"):
+        assert f"  {name}" in shown
+
+
+def test_verbs_of_nomad_at_the_top_say_what_is_in_their_place() -> None:
+    result = CliRunner().invoke(root, ["inspect", "shop"])
+    assert "kokiris job inspect" in result.output

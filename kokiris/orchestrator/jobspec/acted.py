@@ -47,7 +47,7 @@ ACTED: dict[str, tuple[tuple[str, str], ...]] = {
         ("update", "max_parallel, health_check, deadlines, canary, auto_promote, auto_revert"),
         ("migrate, reschedule, restart", "restart modes fail and delay"),
         ("ephemeral_disk", "size, for placement"),
-        ("volume", "type host: a volume the node offers"),
+        ("volume", "type host: each folder below `volumes` in a node's data folder is a host volume of its name"),
         ("scaling", "min and max bound `job scale`; there is no autoscaler"),
         ("shutdown_delay, meta", ""),
     ),
