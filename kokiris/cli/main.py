@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ import click
 from kokiris import __version__
 from kokiris.cli.flags import Group
 from kokiris.cli.output import tell
-from kokiris.kernel.errors import HostError, KokirisError
+from kokiris.kernel.errors import HostError, Internal, KokirisError
 
 COMMANDS = {
     "up": "kokiris.cli.infra:up_command",
@@ -124,6 +125,10 @@ def main() -> None:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         tell(HostError(what, next_step="Check that the path exists and may be read and written by this user."))
         sys.exit(HostError.exit_code)
+    except Exception as error:  # a defect of ours: its place is what a report needs
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        tell(Internal(f"{type(error).__name__} at {place.filename}:{place.lineno}: {error}"))
+        sys.exit(Internal.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
