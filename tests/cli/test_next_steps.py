@@ -95,9 +95,12 @@ def test_an_id_that_is_none_is_not_sent_to_the_server(client: Client) -> None:
     ],
 )
 def test_a_wrong_variable_of_the_environment_is_named(endpoint: Endpoint, named: str) -> None:
-    with pytest.raises(BadInput) as raised:
+    def use() -> None:
         Client(endpoint)
         endpoint.tls_context()
+
+    with pytest.raises(BadInput) as raised:
+        use()
     assert named in raised.value.message
     assert "two" not in raised.value.message
 
