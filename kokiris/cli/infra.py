@@ -69,13 +69,18 @@ def parse_address(flag_name: str, given: str) -> str:
         ) from error
 
 
+def _without_credentials(url: str) -> str:
+    """The address as it may be shown: what stands before an @ may be a password."""
+    return url.rpartition("@")[2]
+
+
 def set_logs(logs: LogsConfig, given: Mapping[str, Any]) -> None:
     """What the options say goes before what the file says. Raises BadInput for what the log search could not use."""
     if url := given["elasticsearch_url"]:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise BadInput(
-                f'-elasticsearch-url "{parts.hostname or url}" is not usable',
+                f'-elasticsearch-url "{_without_credentials(url)}" is not usable',
                 next_step="Write http(s)://host[:port]; its credentials belong into -elasticsearch-credentials-file.",
             )
         logs.elasticsearch_url = url

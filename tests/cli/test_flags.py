@@ -114,6 +114,8 @@ def test_which_infra_is_meant(tmp_path: Path) -> None:
         find_infra("", "", "", base=tmp_path)
     assert find_infra("", "rec2", "", base=tmp_path) == two
     assert find_infra("demo", "rec1", "", base=tmp_path) == one
+    with pytest.raises(NotFound, match="no infra …/rec9 on this node; here are: demo/rec1, demo/rec2"):
+        find_infra("", "rec9", "", base=tmp_path)
     with pytest.raises(NotFound):
         find_infra("demo", "rec3", "", base=tmp_path)
     with pytest.raises(BadInput):
