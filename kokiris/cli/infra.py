@@ -69,6 +69,15 @@ def parse_address(flag_name: str, given: str) -> str:
         ) from error
 
 
+def check_folder(flag_name: str, path: str) -> None:
+    """Raises BadInput when the folder that is to hold the file does not exist: nothing has been changed yet."""
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise BadInput(
+            f'{flag_name} "{path}": there is no folder {folder}', next_step="Make the folder, or name another path."
+        )
+
+
 def _without_credentials(url: str) -> str:
     """The address as it may be shown: what stands before an @ may be a password."""
     return url.rpartition("@")[2]
@@ -126,6 +135,9 @@ def up_command(**given: Any) -> None:
     from kokiris.kernel.names import parse_infra  # noqa: PLC0415 - as above
 
     parse_infra(given["client"], given["infra"])
+    if given["hosts_file"] != "none":
+        check_folder("-hosts-file", given["hosts_file"])
+    check_folder("-docker-socket", given["docker_socket"])
     share = _share(given["registry"], given["client"])
     data_dir = given["data_dir"] or str(data_dir_of(given["client"], given["infra"]))
     config = Config(

@@ -12,7 +12,7 @@ from kokiris.access.exports import parse_exports
 from kokiris.cli.alloc import exec_command
 from kokiris.cli.flags import Command, Group, flag, value, values, without_truth_values
 from kokiris.cli.here import find_infra
-from kokiris.cli.infra import parse_address, parse_ports, set_logs
+from kokiris.cli.infra import check_folder, parse_address, parse_ports, set_logs
 from kokiris.cli.main import COMMANDS, root
 from kokiris.infra.config import LogsConfig
 from kokiris.kernel.errors import BadInput, NotFound, Unavailable
@@ -182,3 +182,9 @@ def test_every_flag_is_in_the_help() -> None:
 def test_verbs_of_nomad_at_the_top_say_what_is_in_their_place() -> None:
     result = CliRunner().invoke(root, ["inspect", "shop"])
     assert "kokiris job inspect" in result.output
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    check_folder("-hosts-file", str(tmp_path / "hosts"))
+    with pytest.raises(BadInput, match='-docker-socket "/nowhere/docker.sock": there is no folder /nowhere'):
+        check_folder("-docker-socket", "/nowhere/docker.sock")
