@@ -186,5 +186,5 @@ def test_verbs_of_nomad_at_the_top_say_what_is_in_their_place() -> None:
 
 def test_a_file_in_a_folder_that_is_not_there_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
     check_folder("-hosts-file", str(tmp_path / "hosts"))
-    with pytest.raises(BadInput, match='-docker-socket "/nowhere/docker.sock": there is no folder /nowhere'):
+    with pytest.raises(BadInput, match=r'-docker-socket "/nowhere/docker\.sock": there is no folder /nowhere'):
         check_folder("-docker-socket", "/nowhere/docker.sock")
