@@ -12,7 +12,7 @@ pytestmark = pytest.mark.scenario
 
 
 @pytest.fixture(autouse=True)
-def _unchanged(infra: Infra):  # type: ignore[no-untyped-def]  # a generator fixture, used by no one directly
+def _unchanged(infra: Infra):  # a generator fixture, used by no one directly
     """Whatever the test does, the sample site and the jobs are as before."""
     before = infra.containers(), [(job["ID"], job["ModifyIndex"]) for job in infra.nomad("/v1/jobs")]
     yield
@@ -75,7 +75,7 @@ def test_garbage_bodies_are_refused(infra: Infra, body: str) -> None:
     assert "internal error" not in reply.body
 
 
-def test_an_oversized_body_is_refused(infra: Infra, tmp_path) -> None:  # type: ignore[no-untyped-def]  # pytest's own fixture
+def test_an_oversized_body_is_refused(infra: Infra, tmp_path) -> None:  # pytest's own fixture
     big = tmp_path / "big"
     big.write_bytes(b'{"Job":"' + b"x" * 5_000_000 + b'"}')
     reply = infra.curl(
