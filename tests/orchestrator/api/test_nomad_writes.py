@@ -115,7 +115,7 @@ REFUSED = [
     ("PUT", "/v1/job/missing/scale", {"Target": {"Group": "x"}}, 404, "job not found"),
     ("PUT", "/v1/job/web/dispatch", {}, 400, "not dispatched by this version"),
     ("PUT", "/v1/job/web/periodic/force", None, 400, "not launched by this version"),
-    ("PUT", "/v1/job/web/versions/gold/tag", {"Version": 1}, 400, "not tagged by this version"),
+    ("PUT", "/v1/job/web/versions/gold/tag", {"Version": 1}, 400, "job \"web\": versions are not tagged by this version"),
     ("GET", "/v1/job/web/evaluate", None, 405, "Invalid method"),
     ("PUT", "/v1/job/web/summary", {}, 405, "Invalid method"),
     ("DELETE", "/v1/jobs", None, 405, "Invalid method"),
