@@ -33,6 +33,7 @@ COMMANDS = {
     "node": "kokiris.cli.node:node_group",
     "eval": "kokiris.cli.evaluation:eval_group",
     "deployment": "kokiris.cli.deployment:deployment_group",
+    "namespace": "kokiris.cli.namespace:namespace_group",
     "var": "kokiris.cli.var:var_group",
     "db": "kokiris.cli.db:db_group",
     "addon": "kokiris.cli.addon:addon_group",
@@ -43,7 +44,6 @@ COMMANDS = {
 """Name → where it is; imported when it is called, because a command line must start fast."""
 
 
-_WITH_NOMAD = "use the `nomad` binary, or curl on the Nomad API."
 _BY_US = "`kokiris up` sees to it."
 
 
@@ -51,7 +51,7 @@ class Root(Group):
     """The top of the command line; the verbs of Nomad's that are not here say what is in their place."""
 
     absent: ClassVar[Mapping[str, str]] = {
-        "acl": "the token that `kokiris up` has shown opens everything; " + _WITH_NOMAD,
+        "acl": "the token that `kokiris up` has shown opens everything.",
         "action": "the block action of tasks is not acted on.",
         "agent-info": "`kokiris status` shows what runs here.",
         "config": _BY_US,
@@ -62,7 +62,6 @@ class Root(Group):
         "license": "there are no licenses.",
         "login": 'run `eval "$(kokiris env)"`.',
         "monitor": "the processes' logs are in the infra's folder `log`; `kokiris logs` finds the output of tasks.",
-        "namespace": _WITH_NOMAD,
         "operator": _BY_US,
         "plugin": "there are no CSI plugins.",
         "quota": "there are no quotas of namespaces.",

@@ -27,7 +27,7 @@ class Findings:
 def findings(call: Call, job: Job) -> Findings:
     """Everything wrong with a canonical job, found without refusing it."""
     errors = list(validate(job))
-    if job.Namespace not in call.state.namespaces and job.Namespace != "default":
+    if not _has_namespace(call, job):
         errors.append(f'job "{job.ID}" is in nonexistent namespace "{job.Namespace}"')
     hints = [*warnings(job), *call.context.tag_warnings(job)]
     return Findings(job, errors, list(unsupported(job)), multi_warning(hints))
@@ -45,8 +45,18 @@ def checked_job(call: Call, job: Job) -> tuple[Job, str]:
         listed = "\n".join(f"* {one}" for one in found.unsupported)
         raise NotSupported(f"not supported by this version:\n{listed}", next_step=CHANGE_THE_JOB)
     if found.errors:
-        raise Refused(multi_error(found.errors), next_step="Correct the job; `kokiris job validate` checks it again.")
+        raise Refused(multi_error(found.errors), next_step=_step_after(call, job))
     return found.job, found.warnings
+
+
+def _step_after(call: Call, job: Job) -> str:
+    if not _has_namespace(call, job):
+        return f"Correct the job, or make its namespace: `kokiris namespace apply {job.Namespace}`."
+    return "Correct the job; `kokiris job validate` checks it again."
+
+
+def _has_namespace(call: Call, job: Job) -> bool:
+    return job.Namespace == "default" or job.Namespace in call.state.namespaces
 
 
 def multi_warning(hints: Sequence[str]) -> str:

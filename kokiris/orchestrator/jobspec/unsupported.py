@@ -91,7 +91,7 @@ def _of_task(job: Job, task: Task, where: str) -> Iterator[str]:
     if task.Driver not in ACTED_DRIVERS:
         return
     if task.Driver == "raw_exec" and job.Namespace != PLATFORM:  # it is root on the node: nothing would be closed to it
-        yield f'{where}: driver "raw_exec" is only allowed in the namespace "{PLATFORM}"'
+        yield f'{where}: driver "raw_exec" is only allowed in the namespace "{PLATFORM}" (docker is everywhere)'
     keys = DOCKER_KEYS if task.Driver == "docker" else RAW_EXEC_KEYS
     config = task.Config or {}
     yield from _of_keys(job, config, keys, f"{where} config")
