@@ -270,6 +270,9 @@ def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> Non
                 )
             )
     if not health.well:
+        agent_runs = any(one.name == "agent" and one.pid for one in health.processes)
+        logs = f"See what is not well in its log below {layout.logs}."
+        note(f"\nNext: {logs if agent_runs else 'Run `kokiris up`: it starts what is not running.'}")
         sys.exit(1)
 
 

@@ -14,7 +14,7 @@ from kokiris.cli.flags import Command, Group, flag, value, values, without_truth
 from kokiris.cli.here import find_infra
 from kokiris.cli.infra import check_folder, parse_address, parse_ports, set_logs
 from kokiris.cli.main import COMMANDS, root
-from kokiris.infra.config import LogsConfig
+from kokiris.infra.config import Config, LogsConfig, Ports, save
 from kokiris.kernel.errors import BadInput, NotFound, Unavailable
 
 
@@ -188,3 +188,12 @@ def test_a_file_in_a_folder_that_is_not_there_is_refused_before_anything_is_chan
     check_folder("-hosts-file", str(tmp_path / "hosts"))
     with pytest.raises(BadInput, match=r'-docker-socket "/nowhere/docker\.sock": there is no folder /nowhere'):
         check_folder("-docker-socket", "/nowhere/docker.sock")
+
+
+def test_the_status_of_an_infra_that_is_down_says_how_to_start_it(tmp_path: Path) -> None:
+    ports = Ports(http=1, https=1)
+    save(Config(client="demo", infra="rec1", data_dir=str(tmp_path), ports=ports), tmp_path / "config.toml")
+    result = CliRunner().invoke(root, ["status", "-data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "not running" in result.output
+    assert "Run `kokiris up`" in result.output
