@@ -165,7 +165,7 @@ async def run(report: Report) -> None:
             )
         )
     for what, unit, place in (("memory each", "bytes", 0), ("CPU to park all", "ms", 2), ("CPU to wake all", "ms", 3)):
-        ours_one, theirs_one = float(found[place]), float(base[place])  # type: ignore[arg-type]  # the scalar parts
+        ours_one, theirs_one = float(found[place]), float(base[place])  # the scalar parts
         report.add(
             Row(
                 f"Nomad API: {PARKED} parked queries, {what}",

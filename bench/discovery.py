@@ -162,8 +162,8 @@ async def _requests_per_s(server: _Server, path: str) -> tuple[float, float, flo
     cpu_s = server.cpu_s() - cpu_s
     if "Non-2xx" in text:
         raise RuntimeError(f"{path}: {text}")
-    count = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
+    count = int(re.search(r"(\d+) requests in", text)[1])
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
     return rate, _latency_ms(text, "50%"), _latency_ms(text, "99%"), cpu_s * 1e6 / max(1, count)
 
 
@@ -283,9 +283,9 @@ async def _measure_dns(report: Report) -> None:
                     "-l", str(LOAD_S),
                 )  # fmt: skip
                 cpu_s = server.cpu_s() - cpu_s
-                rate = float(re.search(r"Queries per second:\s+([\d.]+)", text)[1])  # type: ignore[index]
-                count = int(re.search(r"Queries completed:\s+(\d+)", text)[1])  # type: ignore[index]
-                average_ms = float(re.search(r"Average Latency \(s\):\s+([\d.]+)", text)[1]) * 1000  # type: ignore[index]
+                rate = float(re.search(r"Queries per second:\s+([\d.]+)", text)[1])
+                count = int(re.search(r"Queries completed:\s+(\d+)", text)[1])
+                average_ms = float(re.search(r"Average Latency \(s\):\s+([\d.]+)", text)[1]) * 1000
                 told = f"dnsperf, 8 clients, 1,000 names of 3 instances, {cpu_s * 1e6 / max(1, count):.0f} µs CPU each"
                 report.add(
                     Row(f"DNS, {kind} over UDP", rate, "queries/s", count, average_ms, None, None, told + "; mean")

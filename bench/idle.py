@@ -88,7 +88,7 @@ def _pss_mb(pids: Iterable[int]) -> float:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total_kb += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])  # type: ignore[index]  # always there
+        total_kb += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])  # always there
     return total_kb / 1024
 
 

@@ -198,13 +198,14 @@ def signal_command(namespace: str, alloc: str, task: str, s: str) -> None:
 @namespace_option
 @click.argument("alloc", shell_complete=allocations)
 @click.argument("path", required=False, default="/")
+@flag("job", "The first argument is a job: take its newest allocation that runs, or has run.")
 @json_output
-def fs_command(namespace: str, alloc: str, path: str, json: bool) -> None:
+def fs_command(namespace: str, alloc: str, path: str, job: bool, json: bool) -> None:
     """Lists a folder of an allocation, or prints a file."""
     from kokiris.cli.alloctext import file_list  # noqa: PLC0415 - only needed here
 
     client = open_client(namespace)
-    alloc_id = read_alloc(client, alloc)["ID"]
+    alloc_id = read_alloc(client, running_alloc_of(client, alloc, or_ended=True) if job else alloc)["ID"]
     info = client.get(f"/v1/client/fs/stat/{alloc_id}", {"path": path}).data
     if not info["IsDir"]:
         for chunk in client.stream(f"/v1/client/fs/cat/{alloc_id}", {"path": path}):

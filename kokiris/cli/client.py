@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -31,6 +31,23 @@ class ApiError(KokirisError):
         )
         self.status = status
         self.body = body.strip()
+
+
+_ENVIRONMENT = 'Run `eval "$(kokiris env)"` on the node.'
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is a number that a port can have; none is one too."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _step_after(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "NOMAD_CACERT must name the authority of this infra, `tls/ca.pem` in its data folder. " + _ENVIRONMENT
+    return "Check NOMAD_ADDR, and `kokiris status` on the node."
 
 
 def step_after(status: int) -> str:
@@ -71,9 +88,14 @@ class Endpoint:
 
     def tls_context(self) -> ssl.SSLContext:
         """Checks the server against the infra's own authority, or the system's when no file is given."""
+        step = 'Run `eval "$(kokiris env)"`.'
         if self.ca_file and not Path(self.ca_file).exists():
-            raise BadInput(f"NOMAD_CACERT {self.ca_file} does not exist", next_step='Run `eval "$(kokiris env)"`.')
-        context = ssl.create_default_context(cafile=self.ca_file or None)
+            raise BadInput(f"NOMAD_CACERT {self.ca_file} does not exist", next_step=step)
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file or None)
+        except OSError as error:
+            why = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate (PEM)"
+            raise BadInput(f"NOMAD_CACERT {self.ca_file} cannot be used: {why}", next_step=step) from error
         if os.environ.get("NOMAD_SKIP_VERIFY", "").lower() in {"1", "true"}:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -106,8 +128,13 @@ class Client:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._parts = urlsplit(endpoint.address)
-        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname:
-            raise BadInput(f'NOMAD_ADDR "{endpoint.address}" is not an http or https address')
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname or not _has_port(self._parts):
+            raise BadInput(
+                f'NOMAD_ADDR "{endpoint.address}" is not an http or https address',
+                next_step='Run `eval "$(kokiris env)"` on the node, or write https://HOST or https://HOST:PORT.',
+            )
+        if any(character < " " for character in endpoint.token):  # the value itself stays out of every message
+            raise BadInput("NOMAD_TOKEN has a line break or another control character", next_step=_ENVIRONMENT)
         self._connection: http.client.HTTPConnection | None = None
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
@@ -144,8 +171,7 @@ class Client:
                 self.close()
                 if fresh:
                     raise Unavailable(
-                        f"{self.endpoint.address} does not answer: {error}",
-                        next_step="Check NOMAD_ADDR, and `kokiris status` on the node.",
+                        f"{self.endpoint.address} does not answer: {error}", next_step=_step_after(error)
                     ) from error
         raise AssertionError("unreachable")
 

@@ -243,7 +243,10 @@ def backup_command(name: str, schedule: str, keep: int | None, **given: bool) ->
 def drill_command(name: str) -> int:
     """Restores the newest backup into a scratch database and compares every row with what was backed up."""
     last = open_client().request("PUT", _path(name, "drill"), None, {}, timeout_s=LONG_S).data
-    say(f"{'ok' if last['OK'] else 'FAILED'}: {last['File'] or 'no backup'}: {last['Detail']}")
+    of_file = f"{last['File']}: " if last["File"] else ""
+    say(f"{'ok' if last['OK'] else 'FAILED'}: {of_file}{last['Detail']}")
+    if not last["File"]:
+        note(f"Next: Make a backup: kokiris db backup {name}")
     return 0 if last["OK"] else 1
 
 

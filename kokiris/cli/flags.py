@@ -100,8 +100,12 @@ def without_truth_values(args: Sequence[str], known: Sequence[click.Parameter], 
     return found
 
 
+class GeneralOption(click.Option):
+    """An option that many commands take; the help lists them apart, so that a command's own stand out."""
+
+
 class Command(click.Command):
-    """A command whose help ends with examples."""
+    """A command whose help ends with general options and examples."""
 
     def __init__(self, *args: Any, examples: str = "", **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -128,6 +132,15 @@ class Command(click.Command):
         if ctx.meta.get(TEMPLATE):
             ctx.params["json"] = True
         return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options, then the general ones."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        for title, general in (("Options", False), ("General options", True)):
+            records = [one.get_help_record(ctx) for one in options if isinstance(one, GeneralOption) == general]
+            if shown := [record for record in records if record]:
+                with formatter.section(title):
+                    formatter.write_dl(shown)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,17 +31,25 @@ def find_infra(client: str, infra: str, data_dir: str, *, must_exist: bool = Tru
         parse_infra(client, infra)
         folder = base / client / infra
         return _existing(folder) if must_exist else folder
-    found = sorted(path.parent for path in base.glob("*/*/config.toml"))
+    there = found = sorted(path.parent for path in base.glob("*/*/config.toml"))
     if client or infra:
         found = [
             path for path in found if (client or path.parent.name, infra or path.name) == (path.parent.name, path.name)
         ]
     if len(found) == 1:
         return found[0]
+    if there and not found:
+        raise NotFound(
+            f"no infra {client or '…'}/{infra or '…'} on this node; here are: {_names(there)}",
+            next_step="Name one of these with -client and -infra, or bring yours up with `kokiris up`.",
+        )
     if not found:
         raise NotFound(f"no infra on this node (looked in {base})", next_step="Run `kokiris up` first.")
-    names = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
-    raise BadInput(f"several infras on this node: {names}", next_step="Say which: -client CLIENT -infra INFRA.")
+    raise BadInput(f"several infras on this node: {_names(found)}", next_step="Say which: -client CLIENT -infra INFRA.")
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
 
 
 def _existing(folder: Path) -> Path:

@@ -69,13 +69,27 @@ def parse_address(flag_name: str, given: str) -> str:
         ) from error
 
 
+def check_folder(flag_name: str, path: str) -> None:
+    """Raises BadInput when the folder that is to hold the file does not exist: nothing has been changed yet."""
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise BadInput(
+            f'{flag_name} "{path}": there is no folder {folder}', next_step="Make the folder, or name another path."
+        )
+
+
+def _without_credentials(url: str) -> str:
+    """The address as it may be shown: what stands before an @ may be a password."""
+    return url.rpartition("@")[2]
+
+
 def set_logs(logs: LogsConfig, given: Mapping[str, Any]) -> None:
     """What the options say goes before what the file says. Raises BadInput for what the log search could not use."""
     if url := given["elasticsearch_url"]:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise BadInput(
-                f'-elasticsearch-url "{parts.hostname or url}" is not usable',
+                f'-elasticsearch-url "{_without_credentials(url)}" is not usable',
                 next_step="Write http(s)://host[:port]; its credentials belong into -elasticsearch-credentials-file.",
             )
         logs.elasticsearch_url = url
@@ -121,6 +135,9 @@ def up_command(**given: Any) -> None:
     from kokiris.kernel.names import parse_infra  # noqa: PLC0415 - as above
 
     parse_infra(given["client"], given["infra"])
+    if given["hosts_file"] != "none":
+        check_folder("-hosts-file", given["hosts_file"])
+    check_folder("-docker-socket", given["docker_socket"])
     share = _share(given["registry"], given["client"])
     data_dir = given["data_dir"] or str(data_dir_of(given["client"], given["infra"]))
     config = Config(
@@ -253,6 +270,9 @@ def status_command(client: str, infra: str, data_dir: str, *, json: bool) -> Non
                 )
             )
     if not health.well:
+        agent_runs = any(one.name == "agent" and one.pid for one in health.processes)
+        logs = f"See what is not well in its log below {layout.logs}."
+        note(f"\nNext: {logs if agent_runs else 'Run `kokiris up`: it starts what is not running.'}")
         sys.exit(1)
 
 

@@ -19,6 +19,7 @@ from kokiris.cli.jobactions import (
     start_command,
 )
 from kokiris.cli.jobfile import JobFile, read_job_file
+from kokiris.cli.jobinit import init_command
 from kokiris.cli.jobtext import allocation_table, diff_text, job_detail, job_list, plan_failures
 from kokiris.cli.jobversions import history_command, revert_command
 from kokiris.cli.monitor import Monitor
@@ -67,7 +68,8 @@ def validate_command(namespace: str, **given: Any) -> None:
     if answer.get("Warnings"):
         say(f"Job Warnings:\n{answer['Warnings']}\n")
     if answer.get("Error") or answer.get("ValidationErrors"):
-        raise BadInput(f"Job validation errors:\n{answer.get('Error') or answer['ValidationErrors']}")
+        with job.placed():
+            raise BadInput(f"Job validation errors:\n{answer.get('Error') or answer['ValidationErrors']}")
     say("Job validation successful")
 
 
@@ -82,7 +84,8 @@ def plan_command(namespace: str, verbose: bool, diff: bool, **given: Any) -> Non
     """Shows what submitting the file would change. Exit code 0: nothing, 1: something, 255: an error."""
     try:
         job = _read(given, namespace)
-        plan = open_client(namespace).put(job_path(job.job_id, "/plan"), {"Job": job.raw, "Diff": diff}).data
+        with job.placed():
+            plan = open_client(namespace).put(job_path(job.job_id, "/plan"), {"Job": job.raw, "Diff": diff}).data
     except Exception as error:
         _report_and_exit(error, PLAN_ERROR)
         raise
@@ -120,7 +123,8 @@ def run_command(namespace: str, check_index: int, eval_priority: int, **given: A
         return
     client = open_client(namespace)
     if given["if_changed"]:
-        plan = client.put(job_path(job.job_id, "/plan"), {"Job": job.raw, "Diff": True}).data
+        with job.placed():
+            plan = client.put(job_path(job.job_id, "/plan"), {"Job": job.raw, "Diff": True}).data
         if (plan.get("Diff") or {}).get("Type") == "None" and not changes_allocations(plan):
             say(f'job "{job.job_id}" is as submitted before; nothing to change')
             return
@@ -129,7 +133,8 @@ def run_command(namespace: str, check_index: int, eval_priority: int, **given: A
         body["PreserveCounts"] = True
     if check_index >= 0:
         body |= {"EnforceIndex": True, "JobModifyIndex": check_index}
-    answer = client.put("/v1/jobs", body).data
+    with job.placed():
+        answer = client.put("/v1/jobs", body).data
     if answer.get("Warnings"):
         say(f"Job Warnings:\n{answer['Warnings']}\n")
     if not answer["EvalID"]:
@@ -244,9 +249,9 @@ def allocs_command(namespace: str, job: str, **given: Any) -> None:
 
 
 for one in (
-    validate_command, plan_command, run_command, status_command, stop_command, start_command, restart_command,
-    scale_command, history_command, revert_command, inspect_command, allocs_command, deployments_command,
-    promote_command, eval_command,
+    init_command, validate_command, plan_command, run_command, status_command, stop_command, start_command,
+    restart_command, scale_command, history_command, revert_command, inspect_command, allocs_command,
+    deployments_command, promote_command, eval_command,
 ):  # fmt: skip
     job_group.add_command(one)
 

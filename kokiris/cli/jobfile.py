@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kokiris.kernel.errors import BadInput, JobFileError
-from kokiris.orchestrator.jobspec import parse_hcl, parse_json, render_error
+from kokiris.kernel.errors import BadInput, JobFileError, KokirisError
+from kokiris.orchestrator.jobspec import parse_hcl, parse_json, render_error, with_places
 
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A parsed job: `raw` is the API's JSON, `source` what the user wrote."""
+    """A parsed job: `raw` is the API's JSON, `source` what the user wrote in the file `name`."""
 
+    name: str
     raw: dict[str, Any]
     source: str
     format: str
@@ -26,6 +28,16 @@ class JobFile:
     @property
     def job_id(self) -> str:
         return str(self.raw.get("ID") or self.raw.get("Name") or "")
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """A refusal that the server words inside leaves with the line of each thing it names, where it stands here."""
+        try:
+            yield
+        except KokirisError as error:
+            if self.format == "hcl2":
+                error.message = with_places(error.message, self.source, self.name)
+            raise
 
     def submission(self) -> dict[str, Any]:
         """What the server keeps, so that `job inspect -hcl` shows the source again."""
@@ -63,7 +75,7 @@ def read_job_file(
         raise BadInput(render_error(text, error), next_step=error.next_step) from error
     if namespace:
         raw = {**raw, "Namespace": namespace}
-    return JobFile(raw, source, "json" if is_json else "hcl2", flags, "\n".join(text for _, text in files))
+    return JobFile(name, raw, source, "json" if is_json else "hcl2", flags, "\n".join(text for _, text in files))
 
 
 def _source(file: str) -> tuple[str, str]:

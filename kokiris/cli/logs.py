@@ -25,6 +25,7 @@ FOLLOW_EVERY_S = 0.7
 OVERLAP_S = 5
 """How far back each look goes while following: entries become visible out of their order."""
 _SINCE = re.compile(r"\d+(?:ms|[smhdwMy])")
+_TIME = re.compile(r"\d{4}|now")
 _COLOURS = {"error": "red", "fatal": "red", "warn": "yellow", "debug": "bright_black", "trace": "bright_black"}
 
 
@@ -47,8 +48,9 @@ def search_command(query: str, **given: Any) -> None:
 
     `stream` is stdout or stderr for a task's output, access for routed requests, event for what happened to jobs,
     deployments, allocations and nodes."""
+    since, until = (time_text(f"-{name}", given[name]) for name in ("since", "until"))
+    asked = Asked(query, since=since, until=until, lucene=given["lucene"])
     client = open_logs()
-    asked = Asked(query, since=time_text(given["since"]), until=time_text(given["until"]), lucene=given["lucene"])
     try:
         shown = Shown(as_json=given["json"])
         for entry in newest(client, asked, given["n"]):
@@ -116,9 +118,16 @@ def printable(text: str) -> str:
     return "".join(char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def time_text(given: str) -> str:
-    """ "1h" is "now-1h"; "" and times stay."""
-    return f"now-{given}" if _SINCE.fullmatch(given) else given
+def time_text(name: str, given: str) -> str:
+    """ "1h" is "now-1h"; "" and times stay. Raises BadInput, with the flag's name, for what is neither."""
+    if _SINCE.fullmatch(given):
+        return f"now-{given}"
+    if given and not _TIME.match(given):
+        raise BadInput(
+            f'{name} "{given}" is neither an age nor a time',
+            next_step='Write an age as 15m, 1h, 7d, or a time as 2026-11-30 or "2026-11-30T15:04:05Z".',
+        )
+    return given
 
 
 def newest(client: Client, asked: Asked, count: int) -> Iterator[dict[str, Any]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
 from kokiris import __version__
 from kokiris.cli.flags import Group
 from kokiris.cli.output import tell
-from kokiris.kernel.errors import HostError, KokirisError
+from kokiris.kernel.errors import HostError, Internal, KokirisError
 
 COMMANDS = {
     "up": "kokiris.cli.infra:up_command",
@@ -30,6 +33,7 @@ COMMANDS = {
     "node": "kokiris.cli.node:node_group",
     "eval": "kokiris.cli.evaluation:eval_group",
     "deployment": "kokiris.cli.deployment:deployment_group",
+    "namespace": "kokiris.cli.namespace:namespace_group",
     "var": "kokiris.cli.var:var_group",
     "db": "kokiris.cli.db:db_group",
     "addon": "kokiris.cli.addon:addon_group",
@@ -40,8 +44,38 @@ COMMANDS = {
 """Name → where it is; imported when it is called, because a command line must start fast."""
 
 
+_BY_US = "`kokiris up` sees to it."
+
+
 class Root(Group):
-    """The top of the command line."""
+    """The top of the command line; the verbs of Nomad's that are not here say what is in their place."""
+
+    absent: ClassVar[Mapping[str, str]] = {
+        "acl": "the token that `kokiris up` has shown opens everything.",
+        "action": "the block action of tasks is not acted on.",
+        "agent-info": "`kokiris status` shows what runs here.",
+        "config": _BY_US,
+        "fmt": "`kokiris job validate` says where a file is wrong.",
+        "fs": "write `kokiris alloc fs`.",
+        "init": "write `kokiris job init`.",
+        "inspect": "write `kokiris job inspect`.",
+        "license": "there are no licenses.",
+        "login": 'run `eval "$(kokiris env)"`.',
+        "monitor": "the processes' logs are in the infra's folder `log`; `kokiris logs` finds the output of tasks.",
+        "operator": _BY_US,
+        "plugin": "there are no CSI plugins.",
+        "quota": "there are no quotas of namespaces.",
+        "recommendation": "there are no recommendations.",
+        "scaling": "there is no autoscaler; `kokiris job scale` sets a group's count.",
+        "sentinel": "there are no Sentinel policies.",
+        "server": "`kokiris status` shows the server of this node.",
+        "service": "the Consul API lists services and their health; so does its page, see `kokiris urls`.",
+        "setup": _BY_US,
+        "system": "finished allocations and evaluations are collected by themselves.",
+        "tls": _BY_US,
+        "ui": "`kokiris urls` prints the pages' addresses.",
+        "volume": "a folder below `volumes` in the data folder of a node is a host volume of its name.",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -90,6 +124,10 @@ def main() -> None:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         tell(HostError(what, next_step="Check that the path exists and may be read and written by this user."))
         sys.exit(HostError.exit_code)
+    except Exception as error:  # a defect of ours: its place is what a report needs
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        tell(Internal(f"{type(error).__name__} at {place.filename}:{place.lineno}: {error}"))
+        sys.exit(Internal.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

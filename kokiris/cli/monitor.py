@@ -174,6 +174,9 @@ def _instant(rfc3339: str) -> str:
     return "N/A" if not rfc3339 or rfc3339.startswith("0001") else when(parse_rfc3339_ns(rfc3339))
 
 
+MISSING_VOLUME = " (each folder below `volumes` in a node's data folder is a host volume of its name)"
+
+
 def placement_reasons(metric: dict[str, Any]) -> list[str]:
     """Nomad's wording of why a group was not placed. Pure."""
     reasons = []
@@ -185,7 +188,8 @@ def placement_reasons(metric: dict[str, Any]) -> list[str]:
     for name, count in (metric.get("ClassFiltered") or {}).items():
         reasons.append(f'Class "{name}": {count} nodes excluded by filter')
     for constraint, count in (metric.get("ConstraintFiltered") or {}).items():
-        reasons.append(f'Constraint "{constraint}": {count} nodes excluded by filter')
+        hint = MISSING_VOLUME if constraint == "missing host volumes" else ""
+        reasons.append(f'Constraint "{constraint}": {count} nodes excluded by filter{hint}')
     if metric.get("NodesExhausted"):
         reasons.append(f"Resources exhausted on {metric['NodesExhausted']} nodes")
     for dimension, count in (metric.get("DimensionExhausted") or {}).items():

@@ -52,6 +52,13 @@ def status_command(node: str, **given: Any) -> None:
         say(node_detail(found, allocations, verbose=given["verbose"]))
 
 
+def _meant(client: Client, node: str, *, own: bool) -> str:
+    """The id of the node named, or of the one that answers. Raises BadInput unless exactly one is asked for."""
+    if bool(node) == own:
+        raise BadInput("give either a node or -self", next_step="`kokiris node status` lists the nodes.")
+    return _self(client) if own else str(find_by_id(client, "/v1/nodes", node, "node")["ID"])
+
+
 def _self(client: Client) -> str:
     """The id of the node that answers. Raises BadInput when a server without a worker does."""
     stats = client.get("/v1/agent/self").data.get("stats") or {}
@@ -130,22 +137,24 @@ def _as_stubs(allocations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @click.command("eligibility", cls=Command, examples="kokiris node eligibility -disable 8f2a")
-@click.argument("node")
+@click.argument("node", required=False, default="")
+@flag("self", "The node that answers.")
 @flag("enable", "Place allocations on it again.")
 @flag("disable", "Place nothing new on it.")
-def eligibility_command(node: str, enable: bool, disable: bool) -> None:
+def eligibility_command(node: str, enable: bool, disable: bool, **given: Any) -> None:
     """Says whether a node may get new allocations."""
     if enable == disable:
         raise BadInput("give exactly one of -enable and -disable")
     client = open_client()
-    node_id = find_by_id(client, "/v1/nodes", node, "node")["ID"]
+    node_id = _meant(client, node, own=given["self"])
     wanted = "eligible" if enable else "ineligible"
     client.put(f"/v1/node/{node_id}/eligibility", {"NodeID": node_id, "Eligibility": wanted})
     say(f'Node "{node_id}" scheduling eligibility set: {wanted} for scheduling')
 
 
 @click.command("drain", cls=Command, examples="kokiris node drain -enable 8f2a\nkokiris node drain -disable 8f2a")
-@click.argument("node")
+@click.argument("node", required=False, default="")
+@flag("self", "The node that answers.")
 @flag("enable", "Move its allocations elsewhere.")
 @flag("disable", "End the drain.")
 @value("deadline", "When allocations are moved by force.", default="1h", metavar="DURATION")
@@ -160,7 +169,7 @@ def drain_command(node: str, **given: Any) -> None:
     if given["enable"] == given["disable"]:
         raise BadInput("give exactly one of -enable and -disable")
     client = open_client()
-    node_id = find_by_id(client, "/v1/nodes", node, "node")["ID"]
+    node_id = _meant(client, node, own=given["self"])
     body: dict[str, Any] = {"NodeID": node_id, "DrainSpec": None, "MarkEligible": not given["keep_ineligible"]}
     if given["enable"]:
         deadline_ns = -1 if given["force"] else 0 if given["no_deadline"] else parse_duration_ns(given["deadline"])

@@ -11,7 +11,7 @@ import click
 
 from kokiris.access.exports import parse_exports
 from kokiris.cli.client import Client, Endpoint, segment
-from kokiris.cli.flags import Group, value
+from kokiris.cli.flags import GeneralOption, Group, value
 from kokiris.cli.here import BASE
 from kokiris.kernel.errors import BadInput, NotFound
 
@@ -47,13 +47,12 @@ def _general(flag: str, variable: str, text: str) -> click.Option:
             os.environ[variable] = given
 
     spellings = (flag, f"-{flag}", f"general_{variable.lower()}")
-    return click.Option(
+    return GeneralOption(
         spellings,
         callback=take,
         expose_value=False,
         metavar="VALUE",
         help=f"{text} (default: ${variable})",
-        hidden=True,
     )
 
 

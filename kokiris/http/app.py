@@ -51,7 +51,7 @@ def make_app(write_error: ErrorWriter = plain_text_error) -> falcon.asgi.App[Any
     """An empty app: add routes and sinks to it, then serve `asgi(app)`."""
     app = falcon.asgi.App()
     app.req_options.strip_url_path_trailing_slash = False
-    app.req_options.auto_parse_form_urlencoded = False  # type: ignore[attr-defined,unused-ignore]
+    app.req_options.auto_parse_form_urlencoded = False  # type: ignore[attr-defined,unused-ignore]  # not in every Falcon
     app.req_options.keep_blank_qs_values = True
 
     async def on_kokiris_error(req: Any, resp: Any, error: Any, params: Any, **_: Any) -> None:
@@ -93,7 +93,7 @@ def asgi(app: falcon.asgi.App[Any, Any]) -> AsgiApp:
     ) -> None:
         scope["kokiris.receive"] = receive
         if scope["type"] != "http" or not _has_body(scope):
-            await app(scope, receive, send)  # type: ignore[arg-type,unused-ignore]
+            await app(scope, receive, send)  # type: ignore[arg-type,unused-ignore]  # Falcon types ASGI more narrowly
             return
         body_read = False
 
@@ -108,7 +108,7 @@ def asgi(app: falcon.asgi.App[Any, Any]) -> AsgiApp:
                 message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
 
-        await app(scope, reading, sending)  # type: ignore[arg-type,unused-ignore]
+        await app(scope, reading, sending)  # type: ignore[arg-type,unused-ignore]  # as above
 
     return wrapped
 

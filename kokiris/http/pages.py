@@ -39,6 +39,7 @@ th{font-weight:600;background:var(--band);white-space:nowrap}td ul{margin:.2rem 
 code,pre{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
 pre{white-space:pre-wrap;margin:0}pre.box{background:var(--band);border:1px solid var(--line);border-radius:.4rem;
 padding:.7rem .9rem}details{margin-top:1.8rem}summary{cursor:pointer;font-weight:600;margin-bottom:.5rem}
+@media(min-width:44.01rem){td:first-child code,td[data-label=Service] code{overflow-wrap:normal}}
 .ok{color:var(--ok)}.warn{color:var(--warn)}.bad{color:var(--bad);font-weight:600}.soft{color:var(--soft)}
 .note{border:1px solid;border-radius:.4rem;padding:.5rem .8rem}mark{background:var(--mark);color:inherit}
 .row{border-bottom:1px solid var(--line);padding:.35rem 0 .35rem .6rem;border-left:3px solid transparent}

@@ -33,8 +33,3 @@ def pack_id(identifier: str) -> bytes:
 def is_id(text: str) -> bool:
     """Whether `text` is a full UUID in lower case."""
     return _UUID.fullmatch(text) is not None
-
-
-def short_id(identifier: str) -> str:
-    """The first eight characters, as command lines show ids."""
-    return identifier[:8]

@@ -72,7 +72,7 @@ class CertificateStore:
 
     def have(self) -> dict[str, Path]:
         """Wanted names that have a certificate."""
-        return {name: path for name, path in self._have.items() if name in self._wanted and name != DEFAULT}
+        return {name: path for name, path in self._have.items() if name != DEFAULT}
 
     async def want(self, names: Iterable[str], patience_s: float) -> None:
         """Sees to it that all `names` get a certificate, and waits up to `patience_s` for those that are being made."""
@@ -81,6 +81,7 @@ class CertificateStore:
             del self.failures[name]
         for name in self._have.keys() - self._wanted:
             del self._have[name]  # HAProxy forgets it too; if it comes back, its file is installed anew
+        self._ready = [one for one in self._ready if one.name in self._wanted]
         for name in self._wanted - self._have.keys() - self._tasks.keys():
             if not self._reuse(name):
                 self._begin(name)
@@ -103,10 +104,10 @@ class CertificateStore:
             while True:
                 await asyncio.sleep(RENEWAL_CHECK_S)
                 for name, path in list(self._have.items()):
-                    if name in self._wanted and name not in self._tasks and self._due(name, path):
+                    if name not in self._tasks and self._due(name, path):
                         self._begin(name)
         finally:
-            for task in self._tasks.values():
+            for task in list(self._tasks.values()):
                 task.cancel()
 
     def _names(self, name: str) -> tuple[str, ...]:
@@ -128,11 +129,15 @@ class CertificateStore:
         return True
 
     def _begin(self, name: str) -> None:
-        task = asyncio.create_task(self._obtain(name), name=f"certificate {name or 'default'}")
-        self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        self._tasks[name] = asyncio.create_task(self._obtain(name), name=f"certificate {name or 'default'}")
 
     async def _obtain(self, name: str) -> None:
+        try:
+            await self._sign(name)
+        finally:
+            del self._tasks[name]  # at once: who wants the name again must not wait for a task that has given up
+
+    async def _sign(self, name: str) -> None:
         pause_s = FIRST_PAUSE_S
         while name in self._wanted:
             try:
@@ -147,10 +152,11 @@ class CertificateStore:
             pem = key.decode().strip() + "\n" + _without_blank_lines(chain.decode())
             path = self.path_of(name)
             write_secret(path, pem.encode())
-            self._have[name] = path
-            self._ready.append(Installed(name, path, pem))
-            self.failures.pop(name, None)
-            self.on_ready()
+            if name in self._wanted:
+                self._have[name] = path
+                self._ready.append(Installed(name, path, pem))
+                self.failures.pop(name, None)
+                self.on_ready()
             return
 
     async def close(self) -> None:

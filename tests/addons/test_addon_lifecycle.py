@@ -150,7 +150,7 @@ def test_enable_prepares_submits_waits_and_finishes_in_order(site: Site, api: Fa
         prepare=lambda site: order.append(f"prepare {(site.data / 'blobs').is_dir()} {len(api.jobs)}"),
         after=lambda _: order.append(f"after {len(api.jobs)}"),
     )  # fmt: skip
-    assert enable(one, site, lambda host, path: order.append(f"probe {host}{path}") or (401, b"")) is True  # type: ignore[func-returns-value]
+    assert enable(one, site, lambda host, path: order.append(f"probe {host}{path}") or (401, b"")) is True
     assert order == ["prepare True 0", f"probe {site.config.addresses.registry}/v2/", "after 1"]
     api.calls.clear()
     assert enable(one, site, up) is False, "a second time nothing is submitted"

@@ -12,9 +12,9 @@ from kokiris.access.exports import parse_exports
 from kokiris.cli.alloc import exec_command
 from kokiris.cli.flags import Command, Group, flag, value, values, without_truth_values
 from kokiris.cli.here import find_infra
-from kokiris.cli.infra import parse_address, parse_ports, set_logs
+from kokiris.cli.infra import check_folder, parse_address, parse_ports, set_logs
 from kokiris.cli.main import COMMANDS, root
-from kokiris.infra.config import LogsConfig
+from kokiris.infra.config import Config, LogsConfig, Ports, save
 from kokiris.kernel.errors import BadInput, NotFound, Unavailable
 
 
@@ -114,6 +114,8 @@ def test_which_infra_is_meant(tmp_path: Path) -> None:
         find_infra("", "", "", base=tmp_path)
     assert find_infra("", "rec2", "", base=tmp_path) == two
     assert find_infra("demo", "rec1", "", base=tmp_path) == one
+    with pytest.raises(NotFound, match="no infra …/rec9 on this node; here are: demo/rec1, demo/rec2"):
+        find_infra("", "rec9", "", base=tmp_path)
     with pytest.raises(NotFound):
         find_infra("demo", "rec3", "", base=tmp_path)
     with pytest.raises(BadInput):
@@ -161,3 +163,37 @@ def test_general_options_stand_for_the_environment(monkeypatch: pytest.MonkeyPat
     result = CliRunner().invoke(root, ["job", "status", "-address", "http://127.0.0.1:1"])
     assert isinstance(result.exception, Unavailable)
     assert "http://127.0.0.1:1 does not answer" in result.exception.message
+
+
+def test_the_readme_shows_what_job_init_writes(tmp_path: Path) -> None:
+    written = tmp_path / "hello.nomad.hcl"
+    assert CliRunner().invoke(root, ["job", "init", str(written)]).exit_code == 0
+    assert f"```hcl\n{written.read_text()}```" in Path("README.md").read_text()
+    assert isinstance(CliRunner().invoke(root, ["job", "init", str(written)]).exception, BadInput)
+
+
+def test_every_flag_is_in_the_help() -> None:
+    shown = CliRunner().invoke(root, ["job", "status", "-h"]).output
+    assert "General options:" in shown
+    for name in ("-json", "-namespace", "-address", "-token", "-ca-cert", "-region"):
+        assert f"  {name}" in shown
+
+
+def test_verbs_of_nomad_at_the_top_say_what_is_in_their_place() -> None:
+    result = CliRunner().invoke(root, ["inspect", "shop"])
+    assert "kokiris job inspect" in result.output
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    check_folder("-hosts-file", str(tmp_path / "hosts"))
+    with pytest.raises(BadInput, match=r'-docker-socket "/nowhere/docker\.sock": there is no folder /nowhere'):
+        check_folder("-docker-socket", "/nowhere/docker.sock")
+
+
+def test_the_status_of_an_infra_that_is_down_says_how_to_start_it(tmp_path: Path) -> None:
+    ports = Ports(http=1, https=1)
+    save(Config(client="demo", infra="rec1", data_dir=str(tmp_path), ports=ports), tmp_path / "config.toml")
+    result = CliRunner().invoke(root, ["status", "-data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "not running" in result.output
+    assert "Run `kokiris up`" in result.output

@@ -11,6 +11,7 @@ from websockets.frames import Close
 
 from kokiris.cli.client import ApiError, Client, Endpoint, step_after
 from kokiris.cli.exec_session import refusal
+from kokiris.cli.main import main
 from kokiris.cli.session import find_by_id
 from kokiris.kernel.errors import BadInput, KokirisError, NotFound, Unauthenticated, Unavailable
 from kokiris.orchestrator.api.client import Relayed
@@ -79,3 +80,42 @@ def test_an_id_that_is_none_is_not_sent_to_the_server(client: Client) -> None:
     with pytest.raises(NotFound, match='No node\\(s\\) with prefix or id "zz" found') as raised:
         find_by_id(client, "/500", "zz", "node")
     assert "node status" in raised.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "named"),
+    [
+        (Endpoint("http://127.0.0.1:x"), 'NOMAD_ADDR "http://127.0.0.1:x"'),
+        (Endpoint("http://127.0.0.1:99999"), 'NOMAD_ADDR "http://127.0.0.1:99999"'),
+        (Endpoint("127.0.0.1:4646"), 'NOMAD_ADDR "127.0.0.1:4646"'),
+        (Endpoint("http://127.0.0.1:1", "one\ntwo"), "NOMAD_TOKEN"),
+        (Endpoint("https://127.0.0.1:1", ca_file="/etc/hostname"), "NOMAD_CACERT /etc/hostname"),
+        (Endpoint("https://127.0.0.1:1", ca_file="/etc"), "NOMAD_CACERT /etc"),
+        (Endpoint("https://127.0.0.1:1", ca_file="/nowhere.pem"), "NOMAD_CACERT /nowhere.pem"),
+    ],
+)
+def test_a_wrong_variable_of_the_environment_is_named(endpoint: Endpoint, named: str) -> None:
+    def use() -> None:
+        Client(endpoint)
+        endpoint.tls_context()
+
+    with pytest.raises(BadInput) as raised:
+        use()
+    assert named in raised.value.message
+    assert "two" not in raised.value.message
+
+
+def test_a_defect_of_ours_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("sys.argv", ["kokiris", "job", "status"])
+    monkeypatch.setattr("kokiris.cli.job.open_client", broken)
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 1
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError at " in told
+    assert "Traceback" not in told

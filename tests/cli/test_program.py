@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kokiris.cli.entry import main
 from kokiris.cli.program import program
 
 
@@ -42,3 +43,16 @@ def test_another_kokiris_on_the_path_is_not_this_one(
     (tmp_path / "kokiris").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program() == ".venv/bin/kokiris"
+
+
+def test_an_interruption_while_starting_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kokiris.cli.main.main", interrupted)
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"

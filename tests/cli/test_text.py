@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kokiris.cli.alloc import last_lines, log_parameters, only_task
 from kokiris.cli.job import changes_allocations
 from kokiris.cli.jobtext import plan_failures
+from kokiris.cli.logs import time_text
 from kokiris.cli.monitor import deployment_table, placement_reasons
 from kokiris.cli.output import ago, pairs, rendered, table
 from kokiris.kernel.errors import BadInput
@@ -134,3 +135,16 @@ def test_a_deployment_shows_canaries_when_it_has_some() -> None:
     assert columns[:5] == ["Task Group", "Auto Revert", "Promoted", "Desired", "Canaries"]
     assert with_canary[1].split() == ["db", "false", "N/A", "2", "0", "1", "1", "0", "2026-11-30T12:00:00Z"]
     assert with_canary[2].split() == ["web", "true", "false", "2", "1", "1", "1", "0", "N/A"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [("1h", "now-1h"), ("", ""), ("now", "now"), ("2026-11-30", "2026-11-30"), ("1764500000000", "1764500000000")],
+)
+def test_ages_and_times_of_a_log_search(text: str, sent: str) -> None:
+    assert time_text("-since", text) == sent
+
+
+def test_what_is_neither_an_age_nor_a_time_is_named_with_its_flag() -> None:
+    with pytest.raises(BadInput, match='-until "yesterday"'):
+        time_text("-until", "yesterday")

@@ -109,7 +109,7 @@ async def test_a_failed_node_or_check_ends_sessions(discovery: Discovery) -> Non
 
 def registration_of(discovery: Discovery, check: object) -> Change[None]:
     change = Change(None)
-    registration.put_check(discovery.catalog, discovery.keys, change, ("n1", "", "disk"), check)  # type: ignore[arg-type]
+    registration.put_check(discovery.catalog, discovery.keys, change, ("n1", "", "disk"), check)
     return change
 
 

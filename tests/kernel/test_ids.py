@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kokiris.kernel.ids import id_at, is_id, new_id, new_ids, pack_id, short_id
+from kokiris.kernel.ids import id_at, is_id, new_id, new_ids, pack_id
 
 
 def test_new_ids_are_valid_and_different() -> None:
@@ -25,7 +25,6 @@ def test_packing(identifier: uuid.UUID) -> None:
     assert pack_id(text) == identifier.bytes
     assert id_at(b"x" * 32 + pack_id(text), 2) == text
     assert is_id(text)
-    assert short_id(text) == text[:8]
 
 
 @pytest.mark.parametrize(

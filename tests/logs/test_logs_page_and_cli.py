@@ -44,6 +44,13 @@ async def test_strangers_are_sent_to_the_form(server: LogServer) -> None:
         assert answer.status == 403
 
 
+async def test_kibanas_addresses_lead_to_the_page(server: LogServer) -> None:
+    for path in ("/app/discover", "/app/home", "/app/kibana"):
+        async with server.session.get(server.url + path, headers=BROWSER, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+    assert (await server.call("GET", "/app/discover"))[0] == 400
+
+
 async def test_searching(server: LogServer) -> None:
     await fill(server)
     cookie = await signed_in(server, TOKEN)

@@ -57,10 +57,10 @@ class Bed:
     dockerd: Dockerd
     address: str = ""
     accounts: Accounts = field(default_factory=lambda: Accounts(Keys("demo")))
-    service: RegistryService = None  # type: ignore[assignment]  # set by `open_bed`
+    service: RegistryService = None  # set by `open_bed`
     jobs: list[Job] = field(default_factory=list)
     management: NewToken = field(default_factory=lambda: new_token("m", "management", 1))
-    keys: SigningKeys = None  # type: ignore[assignment]  # set by `open_bed`
+    keys: SigningKeys = None  # set by `open_bed`
     _registry_port: int = 0
     _registry: subprocess.Popen[bytes] | None = None
 

@@ -50,7 +50,7 @@ class Kept:
 @contextlib.asynccontextmanager
 async def log_search(node: Node, kept: Kept) -> AsyncIterator[tuple[RingReader, AccessCollector]]:
     targets = AccessTargets(node.layout.haproxy / "edge.json", lambda _: None)
-    collector = AccessCollector(infra="rec1", node="n1", shipper=kept, targets=targets)  # type: ignore[arg-type] # a part
+    collector = AccessCollector(infra="rec1", node="n1", shipper=kept, targets=targets)
     reader = RingReader(HaproxyFiles.of(node.layout), collector.take)
     task = asyncio.create_task(reader.run())
     try:

@@ -140,7 +140,7 @@ async def test_instances_come_and_go_under_load_without_a_failed_request(
     current = await instance("first", delay_s=0.02)
     await rpc.put("web", "i0", current.port, TAGS)
     await answers("site.test", 200)
-    stop, failures = asyncio.Event(), []  # type: ignore[var-annotated]
+    stop, failures = asyncio.Event(), []
     workers = [asyncio.create_task(load(client, "site.test", stop, failures)) for _ in range(8)]
     for number in range(1, 9):
         fresh = await instance(f"number {number}", delay_s=0.02)
@@ -187,7 +187,7 @@ async def test_kill_9_of_the_edge_loses_nothing(
     one, two = await instance("one"), await instance("two")
     await rpc.put("web", "i1", one.port, TAGS)
     await answers("site.test", 200)
-    stop, failures = asyncio.Event(), []  # type: ignore[var-annotated]
+    stop, failures = asyncio.Event(), []
     worker = asyncio.create_task(load(client, "site.test", stop, failures))
     running.send_signal(signal.SIGKILL)
     running.wait()
@@ -312,6 +312,15 @@ async def test_certificates_by_server_name(
     folder = node.layout.haproxy / "certificates"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     signed = len(rpc.signed)
+    await rpc.remove("wild", "i2")  # a job purged and run again
+
+    async def forgotten() -> bool:
+        return set(await asyncio.to_thread(served_certificate, node, "b.wild.test")) == platform
+
+    await wait_for(forgotten, "the certificate of a name that nobody serves is forgotten")
+    await rpc.put("wild", "i2", one.port, wild)
+    await answers("a.wild.test", 200)
+    assert await asyncio.to_thread(served_certificate, node, "b.wild.test") == ("*.wild.test",)
     running.terminate()
     running.wait()
     node.kill_haproxy()
@@ -369,7 +378,7 @@ async def test_the_pool_grows_without_a_failed_request(
     one = await instance("one")
     await rpc.put("web", "i1", one.port, TAGS)
     await answers("site.test", 200)
-    stop, failures = asyncio.Event(), []  # type: ignore[var-annotated]
+    stop, failures = asyncio.Event(), []
     workers = [asyncio.create_task(load(client, "site.test", stop, failures)) for _ in range(4)]
     for number in range(150):
         rule = f"traefik.http.routers.r{number}.rule=Host(`r{number}.test`)"

@@ -209,3 +209,42 @@ async def test_certificates_are_made_kept_and_renewed(tmp_path: Path) -> None:
     assert shape["status"] == "enabled"
     assert certificate(second.path_of("").read_bytes(), datetime.now(UTC) + timedelta(days=28))["status"] == "warning"
     assert certificate(second.path_of("").read_bytes(), datetime.now(UTC) + timedelta(days=31))["status"] == "expired"
+
+
+async def test_a_name_that_returns_gets_its_certificate_again(tmp_path: Path) -> None:
+    """A job is purged, HAProxy forgets its certificate, and the job is run again: the file is handed out once more."""
+    authority = new_authority("test", utc_now())
+    signing = asyncio.Event()
+    go_on = asyncio.Event()
+    go_on.set()
+    signed = 0
+
+    async def sign(request: bytes, names: Any) -> bytes:
+        nonlocal signed
+        signed += 1
+        signing.set()
+        await go_on.wait()
+        return issue(authority, request, names, utc_now())
+
+    files = HaproxyFiles(tmp_path / "haproxy", tmp_path / "run")
+    store = CertificateStore(files, Authority(new_key_and_request, sign, due), ["vip.test"])
+    await store.want({"a.test"}, 30)
+    assert {one.name for one in store.take_ready()} == {"", "a.test"}
+    await store.want(set(), 30)
+    assert store.have() == {}
+    assert store.take_ready() == []
+    await store.want({"a.test"}, 30)
+    assert [one.name for one in store.take_ready()] == ["a.test"]
+    assert signed == 2, "the file on disk is used again"
+
+    go_on.clear()
+    signing.clear()
+    await store.want({"b.test"}, 0)
+    await asyncio.wait_for(signing.wait(), 30)
+    await store.want(set(), 0)  # it goes while its certificate is being signed
+    go_on.set()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "certificate b.test"))
+    assert store.take_ready() == []
+    await store.want({"b.test"}, 30)
+    assert [one.name for one in store.take_ready()] == ["b.test"]
+    await store.close()

@@ -37,7 +37,7 @@ def test_the_site_answers_under_its_own_name(infra: Infra) -> None:
     reply = infra.curl("https://www.site.localhost/")
     assert reply.status == 200
     assert "It works" in reply.body
-    seen = {re.search(r"allocation <code>(\w+)", infra.curl("https://www.site.localhost/").body)[1] for _ in range(30)}  # type: ignore[index]
+    seen = {re.search(r"allocation <code>(\w+)", infra.curl("https://www.site.localhost/").body)[1] for _ in range(30)}
     assert seen == {alloc["ID"][:8] for alloc in infra.allocs("site")}, "both instances answer"
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.scenario
 
 
 @pytest.fixture(autouse=True)
-def _unchanged(infra: Infra):  # type: ignore[no-untyped-def]  # a generator fixture, used by no one directly
+def _unchanged(infra: Infra):  # a generator fixture, used by no one directly
     """Whatever the test does, the sample site and the jobs are as before."""
     before = infra.containers(), [(job["ID"], job["ModifyIndex"]) for job in infra.nomad("/v1/jobs")]
     yield
@@ -45,7 +45,25 @@ def test_what_is_not_acted_on_is_refused_by_name(infra: Infra) -> None:
     assert "vault" in done.stderr
     plan = infra.kokiris("job", "plan", "-", stdin=text, check=False)
     assert plan.returncode == 255
-    assert "vault" in plan.stderr
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if "vault {" in one)
+    assert f'* stdin:{line},2: group "web" task "httpd": block "vault"' in plan.stderr
+
+
+def test_a_namespace_is_made_before_it_is_used_and_not_deleted_while_it_holds_something(infra: Infra) -> None:
+    text = infra.site_job("roomy").replace('job "roomy" {', 'job "roomy" {\n namespace = "tests-2"')
+    plan = infra.kokiris("job", "plan", "-", stdin=text, check=False)
+    assert plan.returncode == 255
+    assert "kokiris namespace apply tests-2" in plan.stderr
+    infra.kokiris("namespace", "apply", "-description", "for a test", "tests-2")
+    assert "for a test" in infra.kokiris("namespace", "list").stdout
+    assert infra.kokiris("job", "plan", "-", stdin=text, check=False).returncode == 1
+    infra.kokiris("var", "put", "-namespace", "tests-2", "a/b", "c=d")
+    held = infra.kokiris("namespace", "delete", "tests-2", check=False)
+    assert held.returncode == 1
+    assert 'namespace "tests-2" has variables: a/b' in held.stderr
+    infra.kokiris("var", "purge", "-namespace", "tests-2", "a/b")
+    infra.kokiris("namespace", "delete", "tests-2")
+    assert "tests-2" not in infra.kokiris("namespace", "list").stdout
 
 
 def test_wrong_tags_are_reported_with_tag_and_fix(infra: Infra) -> None:
@@ -75,7 +93,7 @@ def test_garbage_bodies_are_refused(infra: Infra, body: str) -> None:
     assert "internal error" not in reply.body
 
 
-def test_an_oversized_body_is_refused(infra: Infra, tmp_path) -> None:  # type: ignore[no-untyped-def]  # pytest's own fixture
+def test_an_oversized_body_is_refused(infra: Infra, tmp_path) -> None:  # pytest's own fixture
     big = tmp_path / "big"
     big.write_bytes(b'{"Job":"' + b"x" * 5_000_000 + b'"}')
     reply = infra.curl(

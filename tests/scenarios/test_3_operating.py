@@ -58,10 +58,10 @@ def _fill(job: str, *, kind: str, driver: str, config: str, more: str = "", memo
     return text.replace("@CONFIG@", config).replace("@MORE@", more).replace("@MEMORY@", str(memory))
 
 
-def ended(infra: Infra, job: str) -> dict:  # type: ignore[type-arg]  # the API's own JSON
+def ended(infra: Infra, job: str) -> dict:  # the API's own JSON
     """The job's only allocation, once it has ended."""
 
-    def one() -> dict | None:  # type: ignore[type-arg]  # as above
+    def one() -> dict | None:  # as above
         stubs = infra.nomad(f"/v1/job/{job}/allocations")
         return stubs[0] if stubs and stubs[0]["ClientStatus"] in {"complete", "failed"} else None
 

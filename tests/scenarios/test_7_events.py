@@ -103,7 +103,7 @@ def test_a_jobs_events_requests_and_output(infra: Infra, job: str) -> None:
         f"Task talker of {job}.talk[0] ended with exit code 3",
         f"Allocation {job}.talk[0] has failed: Failed tasks",
     ):
-        until(lambda message=wanted: message in messages(infra, mine), wanted)  # type: ignore[misc]
+        until(lambda message=wanted: message in messages(infra, mine), wanted)
     failed = until(lambda: entries(infra, f'{mine} and event.type:"DriverFailure"'), "the pull has failed")[0]
     assert 'Failed to pull image "no-such-image:1"' in failed["message"]
     assert (failed["level"], failed["task"], failed["namespace"], len(failed["alloc"])) == (

@@ -57,7 +57,7 @@ async def test_waiting_commits_share_a_flush(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path)
     written: list[int] = []
     original = store._writer._write
-    store._writer._write = lambda batch: (written.append(len(batch)), original(batch))[1]  # type: ignore[method-assign]
+    store._writer._write = lambda batch: (written.append(len(batch)), original(batch))[1]
     calls = [store.commit([Condition(b"/none", each % 2)], {b"/%d" % each: b"x"}) for each in range(400)]
     results = await asyncio.gather(*calls)
     assert [result.succeeded for result in results] == [each % 2 == 0 for each in range(400)]
@@ -108,12 +108,12 @@ async def test_a_failing_commit_statement_fails_the_batch(tmp_path: Path) -> Non
             if statement == "COMMIT" and self.failures:
                 self.failures -= 1
                 raise sqlite3.OperationalError("disk I/O error")
-            return self.real.execute(statement, *arguments)  # type: ignore[arg-type]
+            return self.real.execute(statement, *arguments)
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.real, name)
 
-    store._writer._connection = Refusing(store._writer._connection)  # type: ignore[assignment]
+    store._writer._connection = Refusing(store._writer._connection)
     results = await asyncio.gather(*(store.commit(puts={b"/a": b"1"}) for _ in range(3)), return_exceptions=True)
     failed = [result for result in results if isinstance(result, StoreError)]
     assert failed

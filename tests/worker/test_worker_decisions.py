@@ -53,7 +53,7 @@ CRASH, WELL = Ended(success=False), Ended(success=True)
         ),
     ],
 )
-def test_restart_policy(policy, count, ended, on_success, verdict, reason) -> None:  # type: ignore[no-untyped-def]
+def test_restart_policy(policy, count, ended, on_success, verdict, reason) -> None:
     history = RestartHistory(interval_start_ns=100 * S, count=count)
     decision, _ = decide(policy, history, ended, 105 * S, restart_on_success=on_success, jitter=0)
     assert (decision.verdict, decision.reason) == (verdict, reason)
@@ -183,9 +183,7 @@ RULES = Policy(min_healthy_ns=10 * S, deadline_ns=60 * S)
         ([RUNS, TaskHealth(long_lived=False, state="running", failed=False, prerequisite=True)], [], 120, None, 160),
     ],
 )
-def test_health(  # type: ignore[no-untyped-def]
-    tasks, checks, now_s, healthy, again_s
-) -> None:
+def test_health(tasks, checks, now_s, healthy, again_s) -> None:
     found = judge(RULES, 100 * S, tasks, checks, now_s * S)
     assert (found.healthy, found.again_at_ns) == (healthy, again_s * S)
 

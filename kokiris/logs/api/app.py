@@ -55,8 +55,10 @@ def make_logs_app(
     page.add_routes(app)
 
     async def handle(req: Any, resp: Any, **_: Any) -> None:
-        wants_page = "text/html" in (req.get_header("Accept") or "")
-        if req.path == "/" and req.method == "GET" and wants_page:
+        wants_page = req.method == "GET" and "text/html" in (req.get_header("Accept") or "")
+        if wants_page and req.path.startswith("/app/"):
+            raise falcon.HTTPSeeOther("/")  # Kibana's own addresses, from habit and bookmarks
+        if wants_page and req.path == "/":
             await page.show(req, resp)
             return
         if upstream is not None:

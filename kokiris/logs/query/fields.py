@@ -35,10 +35,6 @@ def is_time(field: str) -> bool:
     return field == TIME
 
 
-def is_text(field: str) -> bool:
-    return field in {"", "*", "_all", MESSAGE}
-
-
 def places(field: str) -> tuple[Place, ...]:  # noqa: PLR0911 - one return per kind reads best
     """All places that `field` may mean; a document matches when one of them does. "", "*" and "_all" mean the
     message and every text."""

@@ -106,7 +106,7 @@ def _terms(one: Aggregation, buckets: Buckets) -> dict[str, Any]:
     rendered.sort(key=lambda pair: _sortable(pair[0]["key"]))
     for name, way in reversed(orders):
         descending = str(way).lower() == "desc"
-        rendered.sort(key=lambda pair, name=name: _order_value(pair[0], name), reverse=descending)  # type: ignore[misc]
+        rendered.sort(key=lambda pair, name=name: _order_value(pair[0], name), reverse=descending)  # type: ignore[misc]  # a default in a lambda
     size = one.settings["size"]
     others = buckets.others + sum(bucket.count for _, bucket in rendered[size:])
     return {

@@ -83,6 +83,7 @@ async def _dispatch(call: Call, verbs: dict[str, Handler], others: dict[str, Han
         raise BadInput("Job ID hasn't been provided")
     call.params["job_id"] = job_id
     if not verb and _is_tag(job_id):
+        call.params["job_id"] = job_id.rsplit("/", 3)[0]
         return await _refuse_tag(call)
     return await (verbs[verb] if verb else itself)(call)
 

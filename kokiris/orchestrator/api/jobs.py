@@ -149,7 +149,7 @@ async def validate_job(call: Call) -> JobValidateResponse:
     """POST or PUT /v1/validate/job: what registering would refuse, without trying."""
     request = await call.body(JobPlanRequest)
     found = findings(call, submitted(call, request.Job, request.Namespace))
-    errors = found.errors + [f"not supported by this version: {one}" for one in found.unsupported]
+    errors = [f"not supported by this version: {one}" for one in found.unsupported] + found.errors
     return JobValidateResponse(
         ValidationErrors=errors or None,
         Error=multi_error(errors) if errors else "",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kokiris.kernel.errors import BadInput, NotFound
 from kokiris.orchestrator.api.call import DEFAULT_NAMESPACE, EMPTY, Call
 from kokiris.orchestrator.api.listing import page
 from kokiris.orchestrator.api.responses import NamespaceWire
+from kokiris.orchestrator.core.refusal import Refused
 from kokiris.orchestrator.model.infra import Namespace
+
+_NAME = re.compile("^[a-zA-Z0-9-]{1,128}$")
 
 
 def _wire(namespace: Namespace) -> NamespaceWire:
@@ -55,13 +59,24 @@ async def write_namespace(call: Call) -> Any:
     namespace.Name = namespace.Name or name
     if not namespace.Name:
         raise BadInput("must specify a namespace name", next_step='Send it as "Name".')
+    if not _NAME.fullmatch(namespace.Name):
+        raise BadInput(
+            f'invalid name "{namespace.Name}". Must match regex {_NAME.pattern}',
+            next_step="Use 1 to 128 letters, digits and hyphens.",
+        )
     call.refuse_hidden(namespace.Name)
     call.index = await call.context.commands.put_namespace(namespace)
     return EMPTY
 
 
 async def delete_namespace(call: Call) -> Any:
-    """DELETE /v1/namespace/:name."""
-    call.refuse_hidden(call.params["name"])
-    call.index = await call.context.commands.delete_namespace(call.params["name"])
+    """DELETE /v1/namespace/:name; refused while it holds jobs or variables."""
+    name = call.params["name"]
+    call.refuse_hidden(name)
+    if held := [one.Path for one in call.context.variables.metadata(name, "")] if call.context.variables else []:
+        raise Refused(
+            f'namespace "{name}" has variables: {", ".join(held[:5])}',
+            next_step=f"Remove them first: `kokiris var purge -namespace {name} PATH`.",
+        )
+    call.index = await call.context.commands.delete_namespace(name)
     return EMPTY

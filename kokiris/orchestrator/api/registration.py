@@ -11,6 +11,8 @@ from kokiris.orchestrator.core.refusal import Refused
 from kokiris.orchestrator.jobspec import multi_error, unsupported, validate, warnings
 from kokiris.orchestrator.model.job import Job
 
+CHANGE_THE_JOB = "Change or remove each of these in the job; docs/compatibility.md lists what is acted on."
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -25,7 +27,7 @@ class Findings:
 def findings(call: Call, job: Job) -> Findings:
     """Everything wrong with a canonical job, found without refusing it."""
     errors = list(validate(job))
-    if job.Namespace not in call.state.namespaces and job.Namespace != "default":
+    if not _has_namespace(call, job):
         errors.append(f'job "{job.ID}" is in nonexistent namespace "{job.Namespace}"')
     hints = [*warnings(job), *call.context.tag_warnings(job)]
     return Findings(job, errors, list(unsupported(job)), multi_warning(hints))
@@ -34,15 +36,27 @@ def findings(call: Call, job: Job) -> Findings:
 def checked_job(call: Call, job: Job) -> tuple[Job, str]:
     """The job and its warnings.
 
-    Raises Refused (500) with Nomad's multi-error text when it is invalid, NotSupported naming what this version does
-    not act on. Nothing is ignored in silence.
+    Raises NotSupported naming what this version does not act on, Refused (500) with Nomad's multi-error text when it is
+    invalid. The first comes first: much is invalid only because of what cannot be acted on, a port that a task's own
+    network would have, tasks that a gateway would bring. Nothing is ignored in silence.
     """
     found = findings(call, job)
-    if found.errors:
-        raise Refused(multi_error(found.errors), next_step="Correct the job; `kokiris job validate` checks it again.")
     if found.unsupported:
-        raise NotSupported("not supported by this version: " + "; ".join(found.unsupported))
+        listed = "\n".join(f"* {one}" for one in found.unsupported)
+        raise NotSupported(f"not supported by this version:\n{listed}", next_step=CHANGE_THE_JOB)
+    if found.errors:
+        raise Refused(multi_error(found.errors), next_step=_step_after(call, job))
     return found.job, found.warnings
+
+
+def _step_after(call: Call, job: Job) -> str:
+    if not _has_namespace(call, job):
+        return f"Correct the job, or make its namespace: `kokiris namespace apply {job.Namespace}`."
+    return "Correct the job; `kokiris job validate` checks it again."
+
+
+def _has_namespace(call: Call, job: Job) -> bool:
+    return job.Namespace == "default" or job.Namespace in call.state.namespaces
 
 
 def multi_warning(hints: Sequence[str]) -> str:

@@ -49,12 +49,6 @@ def versions_to_drop(kept: Mapping[int, Job], newest: int, in_use: Collection[in
     ]
 
 
-def newest_stable(versions: Mapping[int, Job], before: int) -> Job | None:
-    """The newest version below `before` whose deployment completed."""
-    stable = [job for version, job in versions.items() if version < before and job.Stable and not job.Stop]
-    return max(stable, key=lambda job: job.Version, default=None)
-
-
 def check_update(current: Job, job: Job) -> None:
     """Raises Refused when the change is of a kind no job may make: another type, periodic, parameterized."""
     if current.Type != job.Type:

@@ -5,6 +5,7 @@ from kokiris.orchestrator.jobspec.change import is_destructive
 from kokiris.orchestrator.jobspec.hcl import parse_hcl
 from kokiris.orchestrator.jobspec.jsonjob import parse_json
 from kokiris.orchestrator.jobspec.multierror import multi_error
+from kokiris.orchestrator.jobspec.places import with_places
 from kokiris.orchestrator.jobspec.source import render_error
 from kokiris.orchestrator.jobspec.unsupported import unsupported
 from kokiris.orchestrator.jobspec.validation import validate, warnings
@@ -19,4 +20,5 @@ __all__ = [
     "unsupported",
     "validate",
     "warnings",
+    "with_places",
 ]

@@ -47,7 +47,7 @@ ACTED: dict[str, tuple[tuple[str, str], ...]] = {
         ("update", "max_parallel, health_check, deadlines, canary, auto_promote, auto_revert"),
         ("migrate, reschedule, restart", "restart modes fail and delay"),
         ("ephemeral_disk", "size, for placement"),
-        ("volume", "type host: a volume the node offers"),
+        ("volume", "type host: each folder below `volumes` in a node's data folder is a host volume of its name"),
         ("scaling", "min and max bound `job scale`; there is no autoscaler"),
         ("shutdown_delay, meta", ""),
     ),
@@ -75,10 +75,12 @@ ACTED: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 JOB: tuple[Refused, ...] = (
-    Refused("block periodic", lambda job: job.Periodic is not None),
-    Refused("block parameterized", lambda job: job.ParameterizedJob is not None),
+    Refused("block periodic", lambda job: job.Periodic is not None, "let cron or a pipeline run the job"),
+    Refused(
+        "block parameterized", lambda job: job.ParameterizedJob is not None, "give values with -var and run the job"
+    ),
     Refused("block multiregion", lambda job: job.Multiregion is not None),
-    Refused("type sysbatch", lambda job: job.Type == "sysbatch"),
+    Refused("type sysbatch", lambda job: job.Type == "sysbatch", "system and batch are"),
     Refused("argument all_at_once", lambda job: job.AllAtOnce),
     Refused("argument region", lambda job: job.Region != "global", "an infra is one region, global"),
     Refused("argument consul_namespace", lambda job: bool(job.ConsulNamespace)),
@@ -102,7 +104,7 @@ NETWORK: tuple[Refused, ...] = (
     Refused(
         "network mode other than host, bridge, none",
         lambda network: network.Mode not in ACTED_NETWORKS,
-        "CNI networks",
+        "host, bridge and none are",
     ),
     Refused("block network.cni", lambda network: bool(network.CNI)),
     Refused("argument network.device", lambda network: bool(network.Device)),
@@ -114,21 +116,27 @@ PORT: tuple[Refused, ...] = (
     Refused("argument port.ignore_collision", lambda port: port.IgnoreCollision),
 )
 VOLUME: tuple[Refused, ...] = (
-    Refused("volume type csi", lambda volume: volume.Type == "csi"),
+    Refused("volume type csi", lambda volume: volume.Type == "csi", "host volumes are"),
     Refused("argument volume.sticky", lambda volume: volume.Sticky),
     Refused("argument volume.per_alloc", lambda volume: volume.PerAlloc),
     Refused("block volume.mount_options", lambda volume: bool(volume.MountOptions)),
 )
 TASK: tuple[Refused, ...] = (
-    Refused("driver other than docker, raw_exec", lambda task: task.Driver not in (*ACTED_DRIVERS, "")),
-    Refused("block artifact", lambda task: bool(task.Artifacts)),
-    Refused("block vault", lambda task: task.Vault is not None),
+    Refused(
+        "driver other than docker, raw_exec",
+        lambda task: task.Driver not in (*ACTED_DRIVERS, ""),
+        "docker is",
+    ),
+    Refused(
+        "block artifact", lambda task: bool(task.Artifacts), "put the files into the image, or write them with template"
+    ),
+    Refused("block vault", lambda task: task.Vault is not None, "keep secrets in variables: `kokiris var put`"),
     Refused("block consul", lambda task: bool(task.Consul)),
     Refused("block secret", lambda task: bool(task.Secrets)),
     Refused(
         "block identity",
         lambda task: bool(task.Identities) or (task.Identity is not None and (task.Identity.Env or task.Identity.File)),
-        "but for the default identity without env and file",
+        "tasks get no token of the infra; the default identity without env and file is accepted",
     ),
     Refused("block action", lambda task: bool(task.Actions)),
     Refused("block schedule", lambda task: task.Schedule is not None),
@@ -143,7 +151,7 @@ TASK: tuple[Refused, ...] = (
     Refused(
         "block resources.network",
         lambda task: bool(task.Resources and task.Resources.Networks),
-        "networks belong to the group",
+        "write network with its ports in the group",
     ),
     Refused("argument logs.disabled", lambda task: bool(task.LogConfig and task.LogConfig.Disabled)),
     Refused(
@@ -152,14 +160,22 @@ TASK: tuple[Refused, ...] = (
     ),
 )
 TEMPLATE: tuple[Refused, ...] = (
-    Refused("template change_mode script", lambda template: template.ChangeMode == "script"),
+    Refused(
+        "template change_mode script",
+        lambda template: template.ChangeMode == "script",
+        "noop, restart and signal are",
+    ),
     Refused("block template.wait", lambda template: template.Wait is not None),
 )
 VOLUME_MOUNT: tuple[Refused, ...] = (
     Refused("argument volume_mount.selinux_label", lambda mount: bool(mount.SELinuxLabel)),
 )
 SERVICE: tuple[Refused, ...] = (
-    Refused("block connect", lambda service: bool(service.Connect)),
+    Refused(
+        "block connect",
+        lambda service: bool(service.Connect),
+        "there is no service mesh; find services by DNS or template",
+    ),
     Refused("block weights", lambda service: bool(service.Weights)),
     Refused("block identity", lambda service: service.Identity is not None),
     Refused("block tagged_addresses", lambda service: bool(service.TaggedAddresses)),
@@ -169,8 +185,8 @@ SERVICE: tuple[Refused, ...] = (
     Refused("address_mode alloc_ipv6", lambda service: service.AddressMode == "alloc_ipv6"),
 )
 CHECK: tuple[Refused, ...] = (
-    Refused("check type script", lambda check: check.Type == "script"),
-    Refused("check type grpc", lambda check: check.Type == "grpc"),
+    Refused("check type script", lambda check: check.Type == "script", "http and tcp are"),
+    Refused("check type grpc", lambda check: check.Type == "grpc", "http and tcp are"),
     Refused("argument check.expose", lambda check: check.Expose),
     Refused("argument check.advertise", lambda check: bool(check.Advertise)),
     Refused("address_mode alloc_ipv6", lambda check: check.AddressMode == "alloc_ipv6"),

@@ -86,6 +86,9 @@ DOCKER_KEYS: dict[str, Key] = {
     "mount": Key("blocks", note="the same as mounts"),
     "privileged": Key("boolean", "platform"),
     **_listed(_REFUSED, "no"),
+    "port_map": Key("map", "no", "give the group's network a port with `to`, and list it in `ports`"),
+    "logging": Key("block", "no", "what a task prints is collected anyway: `kokiris alloc logs`, `kokiris logs`"),
+    "volume_driver": Key("text", "no", "use a host volume"),
 }
 """All keys that real job files use."""
 

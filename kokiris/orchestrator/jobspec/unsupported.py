@@ -39,7 +39,11 @@ def _of(thing: msgspec.Struct, where: str) -> Iterator[str]:
     prefix = f"{where}: " if where else "job: "
     for refused in REFUSED[type(thing)]:
         if refused.found(thing):
-            yield f"{prefix}{_named(refused.what, thing)} is not acted on by this version"
+            yield f"{prefix}{_refusal(_named(refused.what, thing), refused.note)}"
+
+
+def _refusal(named: str, note: str) -> str:
+    return f"{named} is not acted on by this version" + (f" ({note})" if note else "")
 
 
 def _named(what: str, thing: Any) -> str:
@@ -87,7 +91,7 @@ def _of_task(job: Job, task: Task, where: str) -> Iterator[str]:
     if task.Driver not in ACTED_DRIVERS:
         return
     if task.Driver == "raw_exec" and job.Namespace != PLATFORM:  # it is root on the node: nothing would be closed to it
-        yield f'{where}: driver "raw_exec" is only allowed in the namespace "{PLATFORM}"'
+        yield f'{where}: driver "raw_exec" is only allowed in the namespace "{PLATFORM}" (docker is everywhere)'
     keys = DOCKER_KEYS if task.Driver == "docker" else RAW_EXEC_KEYS
     config = task.Config or {}
     yield from _of_keys(job, config, keys, f"{where} config")
@@ -106,7 +110,7 @@ def _of_keys(job: Job, config: Mapping[str, Any], keys: Mapping[str, Key], where
             if job.Namespace != PLATFORM:
                 yield f'{where}: argument "{name}" is only allowed in the namespace "{PLATFORM}"'
         else:
-            yield f'{where}: argument "{name}" is not acted on by this version'
+            yield f"{where}: " + _refusal(f'argument "{name}"', key.note)
 
 
 def _values(config: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ class DrainDecision:
     jobs: list[tuple[str, str]] = field(default_factory=list)
     """(namespace, job id) of those, to be evaluated (trigger "node-drain")."""
     done: bool = False
-    """Nothing that has to leave is left: store `drained(node)`."""
+    """Nothing that has to leave is left: the drain has ended."""
     wake_at_ns: int | None = None
     """When to look again even if nothing happens."""
 
@@ -147,9 +147,3 @@ def draining(node: Node, deadline_ns: int, *, ignore_system_jobs: bool, now_ns: 
     )
     last = DrainMetadata(StartedAt=rfc3339(now_ns), UpdatedAt=rfc3339(now_ns), Status="draining")
     return structs.replace(node, Drain=True, DrainStrategy=strategy, SchedulingEligibility="ineligible", LastDrain=last)
-
-
-def drained(node: Node, now_ns: int) -> Node:
-    """The node after its drain: it stays ineligible."""
-    last = structs.replace(node.LastDrain or DrainMetadata(), UpdatedAt=rfc3339(now_ns), Status="complete")
-    return structs.replace(node, Drain=False, DrainStrategy=None, LastDrain=last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -44,14 +44,6 @@ def node_lost(node: Node, allocs: Sequence[Alloc], job_of: Callable[[Alloc], Job
         )
     decision.jobs = list(dict.fromkeys((alloc.Namespace, alloc.JobID) for alloc in living))
     return decision
-
-
-def jobs_for_node(allocs: Iterable[Alloc], jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """(namespace, job id) to be evaluated when a node appears, returns, or becomes (in)eligible: those with allocations
-    there, and every system job. Blocked evaluations are to be tried again as well."""
-    found = [(alloc.Namespace, alloc.JobID) for alloc in allocs]
-    found += [(job.Namespace, job.ID) for job in jobs if job.Type in {"system", "sysbatch"} and not job.Stop]
-    return list(dict.fromkeys(found))
 
 
 def _replaced(alloc: Alloc, job_of: Callable[[Alloc], Job | None]) -> bool:

@@ -46,11 +46,6 @@ def parse(text: str, *, strict: bool) -> Version | None:
     return numbers + (0,) * (3 - len(numbers)), found[2] or ""
 
 
-def is_constraint(text: str, *, strict: bool) -> bool:
-    """Whether `text` is a readable constraint."""
-    return _terms(text, strict) is not None
-
-
 Term = tuple[str, Version, int]
 """(operator, version, how many numbers were written)."""
 

@@ -11,7 +11,10 @@ from kokiris.kernel.errors import KokirisError
 from kokiris.routing.gate import COOKIE, DOOR, Gate
 
 HERE, TITLE = "pma", "Databases"
-ABOUT = "phpMyAdmin opens to people of this infra. It asks for the account of your database next (kokiris db list)."
+ABOUT = (
+    "phpMyAdmin opens to people of this infra. It asks for the account of your database next: "
+    "`kokiris var get kokiris/db/NAME` shows it."
+)
 
 _LOGGED_OUT = Markup(
     "<p>You are logged out of the database, and still signed in to the infra.</p>"

@@ -8,7 +8,7 @@ from typing import Any
 
 from kokiris.routing.configuration import HIGHEST, Configuration
 from kokiris.routing.haproxy.files import slot_name
-from kokiris.routing.model import ENTRY_POINTS, INTERNAL, PROVIDER, Router, Server, Service, Severity
+from kokiris.routing.model import ENTRY_POINTS, INTERNAL, PROVIDER, Router, Server, Service
 from kokiris.routing.plan import Plan
 
 Shape = dict[str, Any]
@@ -159,8 +159,3 @@ def raw_data(configuration: Configuration, plan: Plan) -> Shape:
 
 def _without_name(shape: Mapping[str, Any]) -> Shape:
     return {key: value for key, value in shape.items() if key not in {"name", "provider"}}
-
-
-def has_errors(one: Router) -> bool:
-    """Whether the page shows it in red."""
-    return any(problem.severity is Severity.ERROR for problem in one.problems)

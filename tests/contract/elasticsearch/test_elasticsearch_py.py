@@ -101,7 +101,7 @@ async def test_count_fields_mapping_and_indices(client: AsyncElasticsearch) -> N
     mapping = await client.indices.get_mapping()
     assert next(iter(mapping.values()))["mappings"]["properties"]["user"]["properties"]["name"] == {"type": "keyword"}
     rows = await client.cat.indices(format="json")
-    assert sum(int(row["docs.count"]) for row in rows) == 60  # type: ignore[index]  # rows are dicts with format=json
+    assert sum(int(row["docs.count"]) for row in rows) == 60  # rows are dicts with format=json
 
 
 async def test_one_document_and_its_conflict(client: AsyncElasticsearch) -> None:

@@ -59,7 +59,7 @@ class Harness:
 async def follow(store: Store, prefix: bytes, start: int, until: int) -> list[Batch]:
     """What a watch from `start` gives until it has delivered everything up to `until`."""
     batches = []
-    async with asyncio.timeout(DEADLINE_S), aclosing(store.watch(prefix, start)) as watching:  # type: ignore[type-var]
+    async with asyncio.timeout(DEADLINE_S), aclosing(store.watch(prefix, start)) as watching:
         async for batch in watching:
             batches.append(batch)
             if batch.revision >= until:

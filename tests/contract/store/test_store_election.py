@@ -88,10 +88,10 @@ async def test_a_hung_leader_is_replaced(store: Store, harness: Harness) -> None
     async def lease(ttl_s: float) -> Lease:
         return HungLease(await real_lease(ttl_s))
 
-    store.lease = lease  # type: ignore[method-assign]
+    store.lease = lease
     hung.start()
     await wait_until(lambda: hung.leadership.is_leader)
-    store.lease = real_lease  # type: ignore[method-assign]
+    store.lease = real_lease
     fence = hung.leadership.fence
     other.start()
     await wait_until(lambda: other.leadership.is_leader)

@@ -124,7 +124,7 @@ async def test_a_view_that_fell_behind_loads_again(store: Store, harness: Harnes
         if not trouble:
             trouble.append(Compacted)
             await store.commit(puts={harness.key("missed"): b"1"})
-            store.range = range_once_failing  # type: ignore[method-assign]
+            store.range = range_once_failing
             raise Compacted
         async for batch in real_watch(prefix, start):
             yield batch
@@ -135,7 +135,7 @@ async def test_a_view_that_fell_behind_loads_again(store: Store, harness: Harnes
             raise StoreError("not now")
         return await real_range(prefix)
 
-    store.watch = watch_once_compacted  # type: ignore[method-assign]
+    store.watch = watch_once_compacted
     await view.follower.start()
     await wait_until(lambda: view.loads == 2)
     assert view.values == {harness.key("missed"): b"1"}

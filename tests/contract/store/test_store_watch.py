@@ -84,7 +84,7 @@ async def test_a_slow_watcher_misses_nothing(store: Store, harness: Harness) -> 
     """More events than any buffer holds, while the watcher does not read."""
     start = await revision_of(store) + 1
     commits, keys = 60, 500
-    async with asyncio.timeout(DEADLINE_S), aclosing(store.watch(harness.root, start)) as watching:  # type: ignore[type-var]
+    async with asyncio.timeout(DEADLINE_S), aclosing(store.watch(harness.root, start)) as watching:
         await store.commit(puts={harness.key("first"): b""})
         batches = [await anext(watching)]
         for each in range(commits):

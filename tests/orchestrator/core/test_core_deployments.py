@@ -40,7 +40,7 @@ async def canaried(bed: Bed, update: UpdateStrategy = CANARY) -> Deployment:
     await until(lambda: bed.state.jobs["default", "web"].Stable)
     await bed.core.register_job(second(job_spec(update=update)))
     await until(lambda: len(healthy(bed, 1)) == 1)
-    await until(lambda: newest(bed).TaskGroups["site"].HealthyAllocs == 1)  # type: ignore[index]
+    await until(lambda: newest(bed).TaskGroups["site"].HealthyAllocs == 1)
     return newest(bed)
 
 
@@ -76,7 +76,7 @@ async def test_canaries_must_be_healthy_to_be_promoted(tmp_path: Path) -> None:
         with pytest.raises(Refused, match='alloc "'):
             await bed.core.set_alloc_health(newest(bed).ID, [bed.allocs("web", JobVersion=0)[0].ID], [])
         await bed.core.set_alloc_health(newest(bed).ID, [canary.ID], [])
-        await until(lambda: newest(bed).TaskGroups["site"].HealthyAllocs == 1)  # type: ignore[index]
+        await until(lambda: newest(bed).TaskGroups["site"].HealthyAllocs == 1)
         await bed.core.promote_deployment(newest(bed).ID, ["site"])
 
 

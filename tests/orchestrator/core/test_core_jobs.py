@@ -62,7 +62,7 @@ async def test_stop_takes_instances_away_in_the_same_revision(tmp_path: Path) ->
 
         def spy(revision: int, events: object) -> None:
             before = {one.AllocID for one in bed.catalog.instances_of("web")}
-            original(revision, events)  # type: ignore[arg-type]
+            original(revision, events)
             for alloc_id in before - {one.AllocID for one in bed.catalog.instances_of("web")}:
                 gone[alloc_id] = revision
 
@@ -120,7 +120,7 @@ async def test_a_failing_update_goes_back(tmp_path: Path) -> None:
     )
 
     def judge(alloc: object) -> str:
-        job = alloc.Job  # type: ignore[attr-defined]
+        job = alloc.Job
         return "unhealthy" if job.TaskGroups[0].Tasks[0].Config["image"] == "broken" else "healthy"
 
     async with bed_in(tmp_path) as bed, worker_on(bed, judge=judge):

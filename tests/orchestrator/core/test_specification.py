@@ -13,7 +13,6 @@ from kokiris.orchestrator.core.specification import (
     TRACKED_VERSIONS,
     check_enforced_index,
     check_update,
-    newest_stable,
     next_version,
     same_specification,
     scaled,
@@ -49,19 +48,6 @@ def test_what_is_dropped_is_old_unused_and_untagged(kept: set[int], in_use: set[
     assert not dropped & (in_use | tagged)
     assert {*sorted({*kept, newest})[-TRACKED_VERSIONS:]} <= left
     assert len(left - in_use - tagged) <= TRACKED_VERSIONS
-
-
-def test_newest_stable_is_below_and_not_stopped() -> None:
-    versions = {
-        1: Job(Version=1, Stable=True),
-        2: Job(Version=2, Stable=True, Stop=True),
-        3: Job(Version=3),
-        4: Job(Version=4, Stable=True),
-    }
-    found = newest_stable(versions, 4)
-    assert found is not None
-    assert found.Version == 1
-    assert newest_stable(versions, 1) is None
 
 
 @pytest.mark.parametrize(

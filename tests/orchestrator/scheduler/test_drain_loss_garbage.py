@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from kokiris.orchestrator.core.node_changes import drain_ended
 from kokiris.orchestrator.model.evaluation import Evaluation
 from kokiris.orchestrator.model.policy import MigrateStrategy
-from kokiris.orchestrator.scheduler.drain import drain_node, drained, draining
+from kokiris.orchestrator.scheduler.drain import drain_node, draining
 from kokiris.orchestrator.scheduler.garbage import FORCED, collect
-from kokiris.orchestrator.scheduler.loss import jobs_for_node, node_lost
+from kokiris.orchestrator.scheduler.loss import node_lost
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_service_allocations_leave_one_by_one_as_replacements_become_healthy(box
         world.workers()
     assert len(set(moved)) == 3
     assert look(world, node_id).done
-    world.commit({box.KEYS.node(node_id): drained(world.state.nodes[node_id], world.now_ns)})
+    world.commit({box.KEYS.node(node_id): drain_ended(world.state.nodes[node_id], world.now_ns, "complete")})
     node = world.state.nodes[node_id]
     assert (node.Drain, node.DrainStrategy, node.SchedulingEligibility) == (False, None, "ineligible")
     assert look(world, node_id).migrate == []
@@ -148,13 +149,6 @@ def test_a_lost_node(box, world):
     world.evaluate(job_id="service", trigger="node-update")
     assert [one.NameIndex for one in world.live(job_id="service")] == [0, 1]
     assert world.evaluate(job_id="pet", trigger="node-update").changes_nothing()
-
-
-def test_jobs_to_look_at_when_a_node_appears(box, world):
-    fill(box, world, service=1, system=1)
-    jobs = world.state.jobs.values()
-    assert jobs_for_node([], jobs) == [("default", "system")]
-    assert set(jobs_for_node(world.live(job_id="service"), jobs)) == {("default", "service"), ("default", "system")}
 
 
 # ---- garbage ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from kokiris.orchestrator.core.node_changes import drain_ended
 from kokiris.orchestrator.model.alloc import AllocDesired
-from kokiris.orchestrator.scheduler.drain import drain_node, drained, draining, is_migrating
+from kokiris.orchestrator.scheduler.drain import drain_node, draining, is_migrating
 from kokiris.orchestrator.scheduler.loss import node_lost
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -160,7 +161,7 @@ class History:
                 node, world.state.allocs_of_node(node.ID), world.state.job_of, group_allocs, world.now_ns
             )
             if decision.done:
-                world.commit({self.box.KEYS.node(node.ID): drained(node, world.now_ns)})
+                world.commit({self.box.KEYS.node(node.ID): drain_ended(node, world.now_ns, "complete")})
             for alloc_id in decision.migrate:
                 world.migrate(world.state.allocs[alloc_id])
             if decision.migrate:

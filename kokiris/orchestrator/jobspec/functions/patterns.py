@@ -7,8 +7,8 @@ back-references, look-around) is refused, and texts are bounded by how many repe
 from __future__ import annotations
 
 import re
-from re import _constants as constants  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as constants  # type: ignore[attr-defined]  # no types for this module
+from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any
 
 from kokiris.orchestrator.jobspec.values import MAX_STRING, ValueProblem, shorten
