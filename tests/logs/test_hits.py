@@ -56,7 +56,7 @@ def opened(root: Path, times_us: list[list[int]]) -> tuple[list[DayIndex], list[
             message = f"{'even' if place % 2 else 'odd'}word {'third' if place % 3 == 0 else ''}"
             document = {TIME: time_us / 1e6, "message": message, "job": "ab"[place % 4 == 0]}
             entry = indexed(document, 0)
-            key = entry.time_us * KEY_STEPS + place
+            key = entry.time_us * KEY_STEPS + number * 100 + place  # unique over days, as `Indexing` gives them
             day.catalogue.add(entry, 1)
             source = msgspec.json.encode({"key": key})
             sequence = number * 1000 + place

@@ -19,7 +19,7 @@ _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 MAX_PATHS = 1000
 """Attribute paths of a day that are indexed by name; values of further ones are found by their words."""
 KEY_STEPS = 2048
-"""Entries of the same µs are told apart by `key_of`: key = time * KEY_STEPS + step."""
+"""Entries of the same µs are told apart by `Indexing`: key = time * KEY_STEPS + step."""
 
 
 def make_schema() -> tantivy.Schema:
