@@ -61,7 +61,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$digest" ]; then
   [ -x .venv/bin/python ] || python3 -m venv .venv
   args=()
   for lock in "${locks[@]}"; do args+=(-r "$lock"); done
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes "${args[@]}"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+  pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+  if ! { "${pip[@]}" --require-hashes "${args[@]}" && "${pip[@]}" --no-deps --no-build-isolation -e .; }; then
+    echo "pip failed; see above. Once it reaches a package index, run the same command again: it goes on from here" >&2
+    exit 1
+  fi
   echo "$digest" > "$stamp"
 fi
