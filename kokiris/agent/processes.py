@@ -27,7 +27,8 @@ class ProcessSpec:
     log_file: Path
     pid_file: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    """Added to the agent's own environment."""
+    """Added to the agent's own environment. What a nursery forks has the nursery's: there it only counts as a reason to
+    start it anew."""
     pass_fds: Sequence[int] = ()
     stop_signal: int = signal.SIGTERM
     stop_timeout_s: float = 10.0

@@ -44,7 +44,7 @@ def _has_port(parts: SplitResult) -> bool:
         return False
 
 
-def _step_after(error: Exception) -> str:
+def _step_without_answer(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "NOMAD_CACERT must name the authority of this infra, `tls/ca.pem` in its data folder. " + _ENVIRONMENT
     return "Check NOMAD_ADDR, and `kokiris status` on the node."
@@ -87,15 +87,17 @@ class Endpoint:
         )
 
     def tls_context(self) -> ssl.SSLContext:
-        """Checks the server against the infra's own authority, or the system's when no file is given."""
-        step = 'Run `eval "$(kokiris env)"`.'
+        """Checks the server against the infra's own authority, or the system's when no file is given.
+
+        Raises BadInput for a file that cannot be used.
+        """
         if self.ca_file and not Path(self.ca_file).exists():
-            raise BadInput(f"NOMAD_CACERT {self.ca_file} does not exist", next_step=step)
+            raise BadInput(f"NOMAD_CACERT {self.ca_file} does not exist", next_step=_ENVIRONMENT)
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except OSError as error:
             why = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate (PEM)"
-            raise BadInput(f"NOMAD_CACERT {self.ca_file} cannot be used: {why}", next_step=step) from error
+            raise BadInput(f"NOMAD_CACERT {self.ca_file} cannot be used: {why}", next_step=_ENVIRONMENT) from error
         if os.environ.get("NOMAD_SKIP_VERIFY", "").lower() in {"1", "true"}:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -171,7 +173,7 @@ class Client:
                 self.close()
                 if fresh:
                     raise Unavailable(
-                        f"{self.endpoint.address} does not answer: {error}", next_step=_step_after(error)
+                        f"{self.endpoint.address} does not answer: {error}", next_step=_step_without_answer(error)
                     ) from error
         raise AssertionError("unreachable")
 

@@ -15,6 +15,7 @@ import msgspec
 
 from kokiris.logs.api.bulk import Action, item_of, parse_bulk
 from kokiris.logs.api.call import Call, EsError
+from kokiris.logs.index.log_index import Taken
 
 _OF_THE_SYSTEM = re.compile(r"(?:^|[:<,+-])\s*\.")
 _DUPLICATE = 409
@@ -79,13 +80,7 @@ def merged(actions: Sequence[Action], raw: bytes) -> dict[str, Any]:
         else:
             item = next(iter(next(results).values()))
             if action.name == "index" and item.get("status") == _DUPLICATE:
-                item = {
-                    "_index": action.index,
-                    "_id": action.identifier,
-                    "_version": 1,
-                    "result": "noop",
-                    "status": 200,
-                }
+                item = item_of(action, Taken(action.identifier, duplicate=True))
         items.append({action.name: item})
     errors = any("error" in one for item in items for one in item.values())
     return {"took": answered.took, "errors": errors, "items": items}

@@ -41,11 +41,8 @@ def parse_hcl(
     `allow_files`, relative to `base_dir`. Raises JobFileError with file, line and column, and nothing else.
     """
     try:
-        opened = open_source(filename, source)
-        is_json = opened.text.lstrip().startswith("{")
-        body = body_of(parse_json_tree(opened)) if is_json else parse_body(opened)
         return job_of(
-            body,
+            read_body(source, filename),
             filename,
             variables=variables or {},
             var_files=var_files,
@@ -57,6 +54,13 @@ def parse_hcl(
         raise JobFileError(
             f"{filename}: blocks, expressions or values are nested too deep", file=filename, line=1, column=1
         ) from None
+
+
+def read_body(source: str, filename: str) -> Body:
+    """A text's blocks, in either syntax, nothing evaluated. Raises JobFileError, RecursionError for deep nesting."""
+    opened = open_source(filename, source)
+    is_json = opened.text.lstrip().startswith("{")
+    return body_of(parse_json_tree(opened)) if is_json else parse_body(opened)
 
 
 def job_of(

@@ -8,10 +8,7 @@ from __future__ import annotations
 import re
 
 from kokiris.kernel.errors import JobFileError
-from kokiris.orchestrator.jobspec.jsonbody import body_of
-from kokiris.orchestrator.jobspec.jsontree import parse_json_tree
-from kokiris.orchestrator.jobspec.parser import parse_body
-from kokiris.orchestrator.jobspec.source import open_source
+from kokiris.orchestrator.jobspec.hcl import read_body
 from kokiris.orchestrator.jobspec.syntax import Block, Body, Literal, Node, Template
 
 _SENTENCE = re.compile(
@@ -30,9 +27,7 @@ def with_places(message: str, source: str, filename: str) -> str:
     text that does not parse leaves the message as it is.
     """
     try:
-        opened = open_source(filename, source)
-        is_json = opened.text.lstrip().startswith("{")
-        body = body_of(parse_json_tree(opened)) if is_json else parse_body(opened)
+        body = read_body(source, filename)
     except (JobFileError, RecursionError):
         return message
     job = next((block for block in body.blocks if block.type == "job"), None)
